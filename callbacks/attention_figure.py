@@ -1,0 +1,85 @@
+"""Attention scores as a picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+class AttentionFigure:
+    """Heatmaps of attention scores: a row for each layer, a column for each head.
+
+    Rows of a heatmap are queries (who looks), columns are keys (what is looked at). Colours are
+    on one fixed scale from 0 (dark) to 1 (bright), so that pictures can be compared. The figure
+    is drawn once; `draw` then changes only the colours, which is some ten times as fast.
+
+    Args:
+        tokens: the T tokens, for both axes.
+        layers: number of the first layer and of the last, such as (1, 2).
+        num_heads: number of heads, N.
+
+    Attributes:
+        figure: the `matplotlib.figure.Figure`; `figure.savefig(path)` writes it to a file.
+
+    Example:
+
+    >>> picture = AttentionFigure(["i", "love"], layers=(1, 1), num_heads=2)
+    >>> image = picture.draw(np.full((1, 2, 2, 2), 0.5))
+    >>> image.dtype, image.ndim
+    (dtype('uint8'), 3)
+    """
+
+    def __init__(self, tokens: Sequence[str], layers: tuple[int, int], num_heads: int):
+        first, last = layers
+        rows, columns = last - first + 1, num_heads
+        labels = [token if len(token) <= 12 else f"{token[:11]}…" for token in tokens]
+        side = max(1.7, 0.27 * len(tokens))  # inches: room for each label at its font size
+        label_room = 0.085 * max(len(label) for label in labels) + 0.2
+        self.figure = Figure(
+            figsize=(columns * (side + 0.2) + label_room + 0.9, rows * (side + 0.5) + label_room),
+            dpi=100,
+            layout="constrained",
+        )
+        FigureCanvasAgg(self.figure)
+        axes = self.figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        self._panels = []
+        for row in range(rows):
+            for column in range(columns):
+                panel = axes[row, column]
+                image = panel.imshow(
+                    np.zeros((len(tokens), len(tokens))), vmin=0, vmax=1, cmap="viridis"
+                )
+                panel.set_title(f"layer {first + row}, head {column + 1}", fontsize=10)
+                panel.set_xticks(range(len(labels)), labels, rotation=90, fontsize=10)
+                panel.set_yticks(range(len(labels)), labels, fontsize=10)
+                panel.tick_params(length=2)
+                self._panels.append((panel, image))
+        self.figure.supxlabel("attends to", fontsize=10)
+        self.figure.supylabel("token", fontsize=10)
+        self.figure.colorbar(
+            self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], label="attention score", aspect=25
+        )
+        self._background = None
+
+    def draw(self, scores: np.ndarray) -> np.ndarray:
+        """Shows these scores and gives the picture.
+
+        Args:
+            scores: (layers, N, T, T), between 0 and 1.
+
+        Returns:
+            uint8, (height, width, 3).
+        """
+        canvas = self.figure.canvas
+        if self._background is None:
+            canvas.draw()
+            self._background = canvas.copy_from_bbox(self.figure.bbox)
+        canvas.restore_region(self._background)
+        matrices = scores.reshape(-1, *scores.shape[-2:])
+        for (panel, image), matrix in zip(self._panels, matrices, strict=True):
+            image.set_data(matrix)
+            panel.draw_artist(image)
+            for spine in panel.spines.values():
+                panel.draw_artist(spine)
+        return np.array(canvas.buffer_rgba())[..., :3]

@@ -1,0 +1,115 @@
+"""A film of the attention heatmaps, for TensorBoard's image dashboard."""
+
+import time
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from callbacks.attention_figure import AttentionFigure
+
+
+class AttentionHeatmaps(keras.callbacks.Callback):
+    """Writes what the model attends to in some texts, again and again while it trains.
+
+    For each text and layer one image with all heads, tagged `attention/<text>/layer_<number>`:
+    TensorBoard's step slider plays them like a film. Beside them, under
+    `attention_entropy/<text>/layer_<number>_head_<number>`, the mean entropy of the head's rows
+    in nats: log T for a head that looks at all T tokens alike, 0 for one that looks at one only.
+    The step of every summary is the epoch, counted from 0.
+
+    It works with any model that has a method `attention(text)` which returns the T tokens and
+    their scores, (layers, heads, T, T), as those of `models` do.
+
+    Args:
+        log_dir: folder for the event file. No other writer may use it.
+        texts: the texts to look at, at least one.
+        epochs: the epochs to draw, such as `range(0, 100, 5)` or `spread_epochs(1000)`.
+            Default None: as many as `time_share` allows. The first and the last are always drawn.
+        time_share: with `epochs=None`, the largest share of the training time that drawing may
+            take, between 0 and 1. Default 0.05.
+
+    Raises:
+        ValueError: no text, or a `time_share` out of its range; in `fit`, a model without
+            `attention`.
+
+    Example:
+
+    >>> callback = AttentionHeatmaps("logs/run/attention", ["i love deep"], epochs=range(0, 9, 2))
+    >>> history = model.fit(dataset, epochs=9, callbacks=[callback])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        log_dir: str | Path,
+        texts: Sequence[str],
+        epochs: Container[int] | None = None,
+        time_share: float = 0.05,
+    ):
+        super().__init__()
+        if isinstance(texts, str) or not texts:
+            raise ValueError(f"`texts` must be a list of texts. Received: texts={texts!r}.")
+        if not 0 <= time_share <= 1:
+            raise ValueError(
+                f"`time_share` must be between 0 and 1. Received: time_share={time_share!r}."
+            )
+        self.log_dir = str(log_dir)
+        self.texts = list(texts)
+        self.epochs = epochs
+        self.time_share = time_share
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "attention"):
+            raise ValueError(
+                "AttentionHeatmaps needs a model with a method `attention(text)`. "
+                f"Received: a {type(self.model).__name__}."
+            )
+        import tensorflow as tf  # for tf.summary, on every backend
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(self.log_dir)
+        self._pictures = {}
+        self._begin = time.perf_counter()
+        self._seconds = 0.0
+        self._epoch = self._drawn = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epoch = epoch
+        if self._drawn is None or self._is_due(epoch):
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if self._epoch != self._drawn:
+            self._draw()
+        self._writer.close()
+
+    def _is_due(self, epoch):
+        if self.epochs is not None:
+            return epoch in self.epochs
+        return self._seconds <= self.time_share * (time.perf_counter() - self._begin)
+
+    def _draw(self):
+        begin = time.perf_counter()
+        with self._writer.as_default(step=self._epoch):
+            for text in self.texts:
+                tokens, scores = self.model.attention(text)  # (layers, N, T, T)
+                for number, layer_scores in enumerate(scores, start=1):
+                    picture = self._picture(text, number, tokens, len(layer_scores))
+                    self._summary.image(
+                        f"attention/{text}/layer_{number}", picture.draw(layer_scores[None])[None]
+                    )
+                    self._write_entropy(text, number, layer_scores)
+        self._drawn = self._epoch
+        self._seconds += time.perf_counter() - begin
+
+    def _picture(self, text, number, tokens, num_heads):
+        key = (text, number)
+        if key not in self._pictures:
+            self._pictures[key] = AttentionFigure(tokens, (number, number), num_heads)
+        return self._pictures[key]
+
+    def _write_entropy(self, text, number, scores):
+        entropy = -np.sum(scores * np.log(np.maximum(scores, 1e-12)), axis=-1)  # (N, T)
+        for head, value in enumerate(entropy.mean(axis=-1), start=1):
+            self._summary.scalar(f"attention_entropy/{text}/layer_{number}_head_{head}", value)

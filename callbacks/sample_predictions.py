@@ -1,0 +1,70 @@
+"""What the model answers to a few prompts, epoch by epoch, for TensorBoard's text dashboard."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+
+class SamplePredictions(keras.callbacks.Callback):
+    """Writes after every epoch a table of prompts and of the tokens that the model puts next.
+
+    The table is Markdown, under the tag `samples`; its step is the epoch, counted from 0. It works
+    with the models of `models`, and with any other that has their methods
+    `next_token_probabilities(texts)` and `top_tokens(probabilities, k)`.
+
+    Args:
+        log_dir: folder for the event file. No other writer may use it.
+        samples: pairs of a prompt and the word expected after it, None where that is not known.
+        k: how many predictions to show for each prompt, at least 1. Default 3.
+
+    Raises:
+        ValueError: no samples, or k below 1.
+
+    Example:
+
+    >>> callback = SamplePredictions("logs/run/samples", [("i love deep", "learning")])
+    >>> history = model.fit(dataset, epochs=9, callbacks=[callback])  # doctest: +SKIP
+    """
+
+    def __init__(self, log_dir: str | Path, samples: Sequence[tuple[str, str | None]], k: int = 3):
+        super().__init__()
+        if not samples:
+            raise ValueError("`samples` must hold at least one prompt. Received: samples=[].")
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: k={k!r}.")
+        self.log_dir = str(log_dir)
+        self.samples = list(samples)
+        self.k = k
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf  # for tf.summary, on every backend
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(self.log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self._writer.as_default(step=epoch):
+            self._summary.text("samples", self._table())
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+    def _table(self):
+        rows = ["| prompt | expected | predicted |", "|---|---|---|"]
+        prompts = [prompt for prompt, _ in self.samples]
+        probabilities = self.model.next_token_probabilities(prompts)
+        for (prompt, expected), row in zip(self.samples, probabilities, strict=True):
+            predicted = ", ".join(
+                f"{_escape(token)} {probability:.1%}"
+                for token, probability in self.model.top_tokens(row, self.k)
+            )
+            rows.append(f"| {_escape(prompt)} | {_escape(expected or '')} | {predicted} |")
+        return "\n".join(rows)
+
+
+def _escape(text):
+    """The text as Markdown shows it unchanged inside a table."""
+    return "".join(
+        f"\\{character}" if character in "\\`*_|[]<>#~" else character for character in text
+    )

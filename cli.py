@@ -1,0 +1,160 @@
+"""What the scripts share: errors in one line, quiet libraries, and loading a model with care.
+
+Importing this module does not import Keras, so that `--help` and errors come at once.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+
+
+class UsageError(Exception):
+    """What the user asked for can't be done; the message is one line that says what to change."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse whose errors are `UsageError`s, and whose flags may have `_` in place of `-`.
+
+    Args:
+        source: where the arguments come from when that is not the command line; errors begin
+            with it.
+        kwargs: those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *args, source: str = "", **kwargs):
+        super().__init__(
+            *args,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(
+                prog, max_help_position=32, width=98
+            ),
+            **kwargs,
+        )
+        self.source = source
+
+    def parse_args(self, args: Sequence[str], namespace=None):
+        return super().parse_args([_dashed(argument) for argument in args], namespace)
+
+    def error(self, message: str):
+        message = " ".join(message.split())
+        raise UsageError(f"{self.source}: {message}" if self.source else message)
+
+
+def _dashed(argument: str) -> str:
+    """`--d_model=8` as `--d-model=8`."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def number(kind: type, least: float, below: float | None = None) -> Callable[[str], float]:
+    """A type for argparse: an int or a float that is at least `least`, and below `below`.
+
+    Example:
+
+    >>> number(int, least=1)("3")
+    3
+    """
+
+    def parse(text: str):
+        wanted = f"expected {'a whole number' if kind is int else 'a number'} of at least {least}"
+        if below is not None:
+            wanted += f" and below {below}"
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{wanted}, got {text!r}") from None
+        if not least <= value < (float("inf") if below is None else below):
+            raise argparse.ArgumentTypeError(f"{wanted}, got {text}")
+        return value
+
+    return parse
+
+
+def run(main: Callable[[Sequence[str]], int]) -> None:
+    """Runs a script's `main` and exits with its status; bad input is one line and status 2."""
+    name = os.path.basename(sys.argv[0])
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    sys.exit(status)
+
+
+def import_keras(threads: int | None = None) -> None:
+    """Imports Keras with its backend, without TensorFlow's start-up lines on standard error.
+
+    Args:
+        threads: how many threads one TensorFlow operation may use. Default None: all cores.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _quiet_stderr():
+        # TensorFlow also on the JAX backend: tf.data feeds it and tf.summary logs it.
+        import tensorflow as tf
+
+        if threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.list_physical_devices()  # looks for GPUs now, with all that it says about them
+        import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def _quiet_stderr():
+    """Keeps what C++ code writes to standard error back, and shows it only if an error follows."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def load_model(path: str):
+    """Loads a model of the zoo from a `.keras` file, in Keras's safe mode.
+
+    Raises:
+        UsageError: nothing there, not a whole `.keras` file, one that holds code, or one that is
+            no model of the zoo.
+    """
+    import zipfile
+
+    import keras
+
+    from models import LanguageModel
+
+    if not os.path.exists(path):
+        raise UsageError(f"{path}: expected a saved .keras model, found nothing")
+    if not path.endswith(".keras"):
+        raise UsageError(f"{path}: expected a file whose name ends in .keras")
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path}: expected a .keras model, found a damaged or other file")
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # what a file from elsewhere can make Keras raise has no bounds
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"{path}: expected a model of this project ({reason})") from error
+    if not isinstance(model, LanguageModel):
+        raise UsageError(
+            f"{path}: expected a model of this project, found a {type(model).__name__}"
+        )
+    return model

@@ -1,0 +1,133 @@
+"""Where text comes from: the built-in toy, a file, a folder, or an address."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+TOY_SENTENCES = (
+    "i love deep learning",
+    "i love artificial intelligence",
+    "deep learning is fun",
+    "artificial intelligence is cool",
+    "i love models",
+    "models learn patterns",
+)
+
+
+class CorpusError(ValueError):
+    """A corpus that can't be read; the message is one line that says which and why."""
+
+
+class Corpus(NamedTuple):
+    """A text, as sentences.
+
+    Attributes:
+        source: what was asked for: "toy", an address, or the absolute path of a file or folder.
+        sentences: the lines of the text that hold at least one word.
+        sha256: hash of the bytes of the text, in hexadecimal.
+    """
+
+    source: str
+    sentences: list[str]
+    sha256: str
+
+
+def is_address(source: str) -> bool:
+    """Whether a corpus is to be fetched from an address."""
+    return source.startswith(("http://", "https://", "file://"))
+
+
+def load_corpus(source: str) -> Corpus:
+    """Reads a corpus.
+
+    Args:
+        source: "toy" (six sentences), the path of a UTF-8 text file, the path of a folder (all its
+            `.txt` files, those of its sub-folders too, in the order of their paths), or an
+            `http://`, `https://` or `file://` address, which is fetched once and then kept.
+
+    Returns:
+        The `Corpus`. Each line of the text is a sentence.
+
+    Raises:
+        CorpusError: nothing there, unreadable, empty, not text, or not UTF-8.
+
+    Example:
+
+    >>> load_corpus("toy").sentences[0]
+    'i love deep learning'
+    """
+    if source == "toy":
+        text = "\n".join(TOY_SENTENCES).encode()
+        return Corpus("toy", list(TOY_SENTENCES), hashlib.sha256(text).hexdigest())
+    if is_address(source):
+        paths = [_fetch(source)]
+    else:
+        path = Path(source)
+        paths = sorted(p for p in path.rglob("*.txt") if p.is_file()) if path.is_dir() else [path]
+        if not paths:
+            raise CorpusError(f"{source}: expected a folder with .txt files, found none in it")
+        source = str(path.resolve())
+
+    digest = hashlib.sha256()
+    sentences = []
+    for path in paths:
+        content = _read(path)
+        digest.update(content)
+        sentences += [line.strip() for line in _decode(path, content).splitlines() if line.strip()]
+    if not sentences:
+        raise CorpusError(f"{source}: expected text, found no words")
+    return Corpus(source, sentences, digest.hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise CorpusError(
+            f"{path}: expected 'toy', a text file, a folder or an address, found nothing"
+        ) from error
+    except OSError as error:
+        raise CorpusError(f"{path}: expected a readable text file ({error.strerror})") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
+    if b"\0" in content:
+        raise CorpusError(f"{path}: expected UTF-8 text, found a binary file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path}: expected UTF-8 text, found the byte 0x{content[error.start]:02x} "
+            f"at position {error.start}"
+        ) from error
+
+
+def _fetch(address: str) -> Path:
+    """The local copy of what is at `address`, fetched the first time and checked ever after."""
+    import keras  # for get_file, which only addresses need
+
+    cache = Path(keras.config.keras_home()) / "mini_transformer"
+    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    hash_file = cache / f"{name}.sha256"
+    # The hash is written after the whole text has arrived: without it the copy is incomplete.
+    known_hash = hash_file.read_text() if hash_file.exists() else None
+    try:
+        path = Path(
+            keras.utils.get_file(
+                f"{name}.txt",
+                origin=address,
+                file_hash=known_hash,
+                force_download=known_hash is None,
+                cache_subdir="",
+                cache_dir=str(cache),
+            )
+        )
+    except Exception as error:  # get_file raises bare Exceptions for what the server answers
+        reason = str(error).splitlines()[0]
+        raise CorpusError(f"{address}: expected a text to fetch ({reason})") from error
+    if known_hash is None:
+        temporary = hash_file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+        temporary.replace(hash_file)
+    return path

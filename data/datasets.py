@@ -1,0 +1,210 @@
+"""From token ids to batches of (token_ids, targets, weights)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Examples(NamedTuple):
+    """Arrays of one shape, (examples, T), padded on the right with id 0.
+
+    Attributes:
+        token_ids: int32, what the model reads.
+        targets: int32, what it should say at each position.
+        weights: float32, 0 for a position that does not count.
+    """
+
+    token_ids: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+def split_sentences(sentences: list, validation_split: float) -> tuple[list, list]:
+    """The sentences for training, and the last `validation_split` of them for validation.
+
+    Example:
+
+    >>> split_sentences(["a b", "c d", "e f", "g h"], 0.25)
+    (['a b', 'c d', 'e f'], ['g h'])
+    """
+    count = round(len(sentences) * (1 - validation_split))
+    return sentences[:count], sentences[count:]
+
+
+def cut_windows(sentences: Iterable[Sequence], length: int) -> list[Sequence]:
+    """Cuts each sentence into windows of at most `length` tokens, one after the other.
+
+    Example:
+
+    >>> cut_windows([[2, 3, 4], [5]], length=2)
+    [[2, 3], [4], [5]]
+    """
+    return [
+        sentence[start : start + length]
+        for sentence in sentences
+        for start in range(0, len(sentence), length)
+    ]
+
+
+def prefix_examples(sentences: Iterable[list[int]], context_length: int) -> Examples:
+    """Turns each sentence into its progressive prefixes, each with the token that follows it.
+
+    `[2, 3, 4]` becomes `[2] -> 3` and `[2, 3] -> 4`. Only the last token of each prefix counts.
+    A sentence longer than `context_length` tokens is cut into windows of that many first.
+
+    Args:
+        sentences: token ids, one list a sentence. A sentence of one token gives nothing.
+        context_length: longest window, in tokens, at least 2.
+
+    Returns:
+        The examples, as wide as the longest prefix.
+
+    Example:
+
+    >>> examples = prefix_examples([[2, 3, 4]], context_length=4)
+    >>> examples.token_ids.tolist(), examples.targets.tolist()
+    ([[2, 0], [2, 3]], [[3, 0], [0, 4]])
+    >>> examples.weights.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    windows = cut_windows(sentences, context_length)
+    width = max((len(window) for window in windows), default=1) - 1
+    count = sum(len(window) - 1 for window in windows)
+    token_ids = np.zeros((count, width), "int32")
+    targets = np.zeros((count, width), "int32")
+    weights = np.zeros((count, width), "float32")
+    row = 0
+    for window in windows:
+        for length in range(1, len(window)):
+            token_ids[row, :length] = window[:length]
+            targets[row, length - 1] = window[length]
+            weights[row, length - 1] = 1
+            row += 1
+    return Examples(token_ids, targets, weights)
+
+
+def sample_prompts(
+    sentences: Iterable[str], context_length: int, count: int = 8
+) -> list[tuple[str, str]]:
+    """Some beginnings of sentences, with what follows them, to see what a model makes of them.
+
+    Args:
+        sentences: where to take them from.
+        context_length: longest window of a sentence, in words.
+        count: how many prompts at most.
+
+    Returns:
+        Pairs of a prompt and the different words that follow it in `sentences`, spread evenly
+        over these. Prompts of a single word are taken only where there are no others.
+
+    Example:
+
+    >>> sample_prompts(["I love deep learning", "i love models"], context_length=4)
+    [('i love', 'deep / models'), ('i love deep', 'learning')]
+    """
+    followers = {}
+    for window in cut_windows([s.lower().split() for s in sentences], context_length):
+        for length in range(1, len(window)):
+            followers.setdefault(tuple(window[:length]), {})[window[length]] = None
+    prompts = [p for p in followers if len(p) > 1] or list(followers)
+    chosen = np.unique(np.linspace(0, len(prompts) - 1, count).round().astype(int))
+    return [(" ".join(prompts[i]), " / ".join(followers[prompts[i]])) for i in chosen]
+
+
+def sample_probe(sentences: Sequence[str], context_length: int) -> str:
+    """The beginning of the first sentence of four words or more, without its last word.
+
+    Example:
+
+    >>> sample_probe(["too short", "i love deep learning"], context_length=4)
+    'i love deep'
+    """
+    long = [words for words in (s.split() for s in sentences) if len(words) >= 4]
+    words = long[0] if long else sentences[0].split()
+    return " ".join(words[: min(len(words), context_length, 9) - 1] or words)
+
+
+def best_possible(examples: Examples) -> dict[str, float]:
+    """The best figures that any model can reach on these examples.
+
+    A prefix that is followed by several different tokens can't be predicted with certainty: the
+    best that a model can do is to give each follower the share of times that it follows. The loss
+    is then the conditional entropy of the target given the prefix; the accuracy is that of always
+    choosing the most frequent follower.
+
+    Returns:
+        "loss" in nats, "accuracy" between 0 and 1, and "perplexity".
+
+    Example:
+
+    >>> figures = best_possible(prefix_examples([[2, 3], [2, 4]], context_length=2))
+    >>> round(figures["loss"], 4), figures["accuracy"]  # log 2, and one right of two
+    (0.6931, 0.5)
+    """
+    followers = defaultdict(lambda: defaultdict(int))
+    for token_ids, targets, weights in zip(*examples, strict=True):
+        position = int(np.flatnonzero(weights)[0])
+        followers[token_ids.tobytes()][int(targets[position])] += 1
+    loss = right = 0.0
+    for counts in followers.values():
+        counts = np.array(list(counts.values()))
+        loss -= np.sum(counts * np.log(counts / counts.sum()))
+        right += counts.max()
+    total = len(examples.token_ids)
+    loss, accuracy = float(loss / total), float(right / total)
+    return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
+
+
+def training_dataset(examples: Examples, batch_size: int, seed: int):
+    """An endless `tf.data.Dataset` of shuffled batches; each epoch holds every example once.
+
+    The batch of a step is a function of `(seed, step)` alone, so that a run can be taken up at
+    any step: epoch e shuffles the examples by a permutation that (seed, e) makes.
+
+    Args:
+        examples: what to batch.
+        batch_size: examples in a batch; an epoch's last batch may be smaller.
+        seed: a non-negative integer.
+
+    Returns:
+        Batches of (token_ids, targets, weights), each (batch_size, T). There are
+        `steps_per_epoch(examples, batch_size)` in an epoch.
+    """
+    import tensorflow as tf  # where it is needed: everything else here works without
+
+    count = len(examples.token_ids)
+    steps = steps_per_epoch(examples, batch_size)
+    arrays = [tf.constant(array) for array in examples]
+
+    def batch(step):
+        epoch, step_in_epoch = step // steps, step % steps
+        start = step_in_epoch * batch_size
+        positions = tf.range(start, tf.minimum(start + batch_size, count))
+        rows = tf.random.experimental.index_shuffle(
+            positions, seed=tf.stack([tf.cast(seed, tf.int64), epoch]), max_index=count - 1
+        )
+        return tuple(tf.gather(array, rows) for array in arrays)
+
+    dataset = tf.data.Dataset.range(np.iinfo("int64").max).map(batch)
+    if count % batch_size == 0:  # tell the compiler that all batches are of one size
+        shape = (batch_size, examples.token_ids.shape[1])
+        dataset = dataset.map(lambda *arrays: tuple(tf.ensure_shape(a, shape) for a in arrays))
+    return dataset.prefetch(2)
+
+
+def evaluation_dataset(examples: Examples, batch_size: int):
+    """A `tf.data.Dataset` of every example once, in order.
+
+    Returns:
+        Batches of (token_ids, targets, weights), each (batch_size, T); the last may be smaller.
+    """
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(tuple(examples)).batch(batch_size).prefetch(2)
+
+
+def steps_per_epoch(examples: Examples, batch_size: int) -> int:
+    """The number of batches that hold every example once."""
+    return -(-len(examples.token_ids) // batch_size)

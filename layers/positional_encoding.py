@@ -1,0 +1,67 @@
+"""The fixed sinusoidal positional encoding of "Attention Is All You Need"."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class SinusoidalPositionalEncoding(keras.layers.Layer):
+    """Adds to each vector a pattern of sines and cosines that tells its position.
+
+        PE(pos, 2i)     = sin(pos / 10000^(2i / D))
+        PE(pos, 2i + 1) = cos(pos / 10000^(2i / D))
+
+    Attention itself does not see order: it treats its input as a set. These patterns bring order
+    in. Each pair of columns turns like the hand of a clock, the first pair fastest, and the
+    pattern of pos + k is a rotation of the pattern of pos by an angle that depends on k alone.
+
+    Nothing is learned, and there is no longest length. Angles are computed in float32 under every
+    dtype policy: bfloat16 has 8 bits of precision, so positions above 256 would fall together.
+
+    Args:
+        max_wavelength: the 10000 of the equations, a number above 1. Default 10000.
+
+    Call arguments:
+        inputs: floats, (B, T, D), of any D.
+
+    Returns:
+        Floats, (B, T, D): the inputs plus the encoding.
+
+    Raises:
+        ValueError: a `max_wavelength` of 1 or less.
+
+    Example:
+
+    >>> encoded = SinusoidalPositionalEncoding()(np.zeros((1, 2, 4)))
+    >>> ops.convert_to_numpy(encoded)[0].round(2).tolist()
+    [[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]
+
+    Reference: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.5.
+    """
+
+    def __init__(self, max_wavelength: float = 10000, **kwargs):
+        super().__init__(**kwargs)
+        if max_wavelength <= 1:
+            raise ValueError(
+                f"`max_wavelength` must be above 1. Received: max_wavelength={max_wavelength!r}."
+            )
+        self.max_wavelength = max_wavelength
+
+    def build(self, inputs_shape):
+        pass  # no weights
+
+    def call(self, inputs):
+        length, d_model = ops.shape(inputs)[1], inputs.shape[-1]
+        positions = ops.cast(ops.arange(length), "float32")[:, None]  # (T, 1)
+        column = np.arange(d_model)
+        frequencies = self.max_wavelength ** (-2.0 * (column // 2) / d_model)  # (D,)
+        angles = positions * frequencies.astype("float32")  # (T, D)
+        encoding = ops.where(column % 2 == 0, ops.sin(angles), ops.cos(angles))  # (T, D)
+        return inputs + ops.cast(encoding, inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {**super().get_config(), "max_wavelength": self.max_wavelength}

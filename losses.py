@@ -1,0 +1,77 @@
+"""The cross-entropy of a language model, over the tokens that count."""
+
+import keras
+from keras import ops
+
+
+def token_weights(targets, weights=None, padding_id: int = 0):
+    """How much each target counts: its weight, and nothing where the target is padding.
+
+    Args:
+        targets: integers, (B, T).
+        weights: numbers, (B, T), 0 for what does not count. Default None: 1 everywhere.
+        padding_id: the target that never counts. Default 0.
+
+    Returns:
+        float32, (B, T).
+
+    Example:
+
+    >>> ops.convert_to_numpy(token_weights(np.array([[3, 4, 0]]), np.array([[0, 1, 1]]))).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
+    counted = ops.cast(ops.not_equal(targets, padding_id), "float32")
+    return counted if weights is None else counted * ops.cast(weights, "float32")
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class MaskedCrossentropy(keras.losses.Loss):
+    """The mean over the counted tokens of -log p(target), in nats.
+
+        loss = - sum_t w_t log softmax(logits_t)[target_t] / sum_t w_t
+
+    A token counts by its weight (`sample_weight`, 1 where none is given); padding never counts.
+    Dividing by the sum of the weights, not by the size of the batch, makes the loss the same
+    however much padding the batch holds.
+
+    Args:
+        padding_id: the target that never counts. Default 0.
+
+    Call arguments:
+        y_true: target ids, integers, (B, T).
+        y_pred: logits, (B, T, V).
+        sample_weight: numbers, (B, T). Default None.
+
+    Returns:
+        A float32 scalar; 0 when nothing counts.
+
+    Example:
+
+    >>> loss = MaskedCrossentropy()
+    >>> targets, logits = np.array([[2, 0]]), np.zeros((1, 2, 4))
+    >>> round(float(loss(targets, logits)), 4)  # log 4; the padding is left out
+    1.3863
+    """
+
+    def __init__(
+        self,
+        padding_id: int = 0,
+        name: str = "masked_crossentropy",
+        reduction: str = "mean_with_sample_weight",
+        **kwargs,
+    ):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.padding_id = padding_id
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        sample_weight = token_weights(y_true, sample_weight, self.padding_id)
+        return super().__call__(y_true, y_pred, sample_weight=sample_weight)
+
+    def call(self, y_true, y_pred):
+        logits = ops.cast(y_pred, "float32")  # (B, T, V)
+        targets = ops.cast(y_true, "int32")[..., None]  # (B, T, 1)
+        target_logits = ops.take_along_axis(logits, targets, axis=-1)[..., 0]  # (B, T)
+        return ops.logsumexp(logits, axis=-1) - target_logits  # (B, T)
+
+    def get_config(self):
+        return {**super().get_config(), "padding_id": self.padding_id}

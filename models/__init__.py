@@ -1,0 +1,18 @@
+"""The zoo: every model, by the name that `train.py --model` takes.
+
+Importing this package registers all classes that a saved model is made of, so
+
+    import keras, models
+    model = keras.saving.load_model("logs/RUN/best.keras")
+
+is all that loading takes.
+"""
+
+import losses  # noqa: F401  registers the loss that saved models were compiled with
+import metrics  # noqa: F401  and their metrics
+from models.encoder import EncoderLanguageModel
+from models.language_model import LanguageModel
+
+ZOO = {"encoder": EncoderLanguageModel}
+
+__all__ = ["ZOO", "EncoderLanguageModel", "LanguageModel"]

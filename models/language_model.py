@@ -1,0 +1,204 @@
+"""What every language model of the zoo can do: name the next word, show its attention, be saved."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from data.tokenizer import WordTokenizer
+
+
+class LanguageModel(keras.Model):
+    """A functional Keras model from token ids to logits that carries its tokenizer.
+
+    A subclass builds the graph of its layers and hands it to this constructor. What comes out is
+    a `keras.Model` as any other (`fit`, `evaluate`, `save`, ...) with the methods below.
+
+    Args:
+        token_ids: the symbolic input, integers, (B, T).
+        logits: the symbolic output, floats, (B, T, V).
+        attention_scores: for each layer the symbolic scores, (B, N, T, T).
+        tokenizer: a `WordTokenizer`. It is saved with the model.
+        context_length: the longest text that the model reads, in tokens. A positive integer.
+        provenance: where the model comes from (corpus, versions, settings), any dict that JSON
+            can hold. It is saved with the model. Default None: an empty dict.
+        name: Keras's name for the model. Default None: made by Keras.
+
+    Raises:
+        ValueError: a `context_length` that is no positive integer.
+    """
+
+    def __init__(
+        self,
+        token_ids,
+        logits,
+        attention_scores,
+        tokenizer: WordTokenizer,
+        context_length: int,
+        provenance: dict | None = None,
+        name: str | None = None,
+    ):
+        if not isinstance(context_length, int) or context_length < 1:
+            raise ValueError(
+                "`context_length` must be a positive integer. "
+                f"Received: context_length={context_length!r}."
+            )
+        super().__init__(inputs=token_ids, outputs=logits, name=name)
+        self.tokenizer = tokenizer
+        self.context_length = context_length
+        self.provenance = dict(provenance or {})
+        self._attention_scores = tuple(attention_scores)
+        self._unknown_words = set()
+
+    def next_token_probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """For each text, how likely each token of the vocabulary is to come next.
+
+        Args:
+            texts: one or more texts, each of at least one word. Of a text longer than the
+                context, the last `context_length` words are read.
+
+        Returns:
+            float32, (len(texts), V); each row sums to 1.
+
+        Raises:
+            ValueError: a text without a word.
+
+        Example:
+
+        >>> model.next_token_probabilities(["i love", "deep"]).shape
+        (2, 14)
+        """
+        encoded = [self._encode_prompt(text) for text in texts]
+        # One shape for every prompt, so that the compiled function is made once.
+        token_ids = np.full((len(encoded), self.context_length), self.tokenizer.padding_id, "int32")
+        for row, ids in zip(token_ids, encoded, strict=True):
+            row[: len(ids)] = ids
+        logits = self.predict_on_batch(token_ids)  # (B, T, V)
+        last = np.array([len(ids) - 1 for ids in encoded])
+        last_logits = ops.convert_to_tensor(logits[np.arange(len(encoded)), last])  # (B, V)
+        return ops.convert_to_numpy(ops.softmax(ops.cast(last_logits, "float32"), axis=-1))
+
+    def predict_next(self, text: str, k: int = 5) -> list[tuple[str, float]]:
+        """The k most likely next tokens after `text`, the likeliest first.
+
+        Args:
+            text: a prompt of at least one word. Of a prompt longer than the context, the last
+                `context_length` words are read. A word out of the vocabulary is read as the
+                tokenizer's unknown token, with a warning the first time.
+            k: how many tokens, at least 1; at most the whole vocabulary comes back.
+
+        Returns:
+            Pairs of a token and its probability. Padding is no token and is left out.
+
+        Raises:
+            ValueError: an empty prompt, or k below 1.
+
+        Example:
+
+        >>> [token for token, probability in model.predict_next("i love", k=3)]  # doctest: +SKIP
+        ['deep', 'artificial', 'models']
+        """
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: k={k!r}.")
+        (probabilities,) = self.next_token_probabilities([text])
+        return self.top_tokens(probabilities, k)
+
+    def top_tokens(self, probabilities: np.ndarray, k: int) -> list[tuple[str, float]]:
+        """The k likeliest tokens of one row of probabilities, (V,), padding left out."""
+        ranked = np.argsort(-probabilities, kind="stable")
+        ranked = ranked[ranked != self.tokenizer.padding_id][:k]
+        tokens = self.tokenizer.tokens(ranked)
+        return list(zip(tokens, probabilities[ranked].tolist(), strict=True))
+
+    def attention(self, text: str) -> tuple[list[str], np.ndarray]:
+        """What each word of `text` attends to, in every layer and head.
+
+        Args:
+            text: a text of at least one word, read as by `predict_next`.
+
+        Returns:
+            The T tokens, and float32 scores of shape (layers, heads, T, T): `scores[l, h, t]`
+            says how head h of layer l, at token t, shares its attention among the T tokens.
+
+        Raises:
+            ValueError: a text without a word.
+
+        Example:
+
+        >>> tokens, scores = model.attention("i love deep")
+        >>> tokens, scores.shape
+        (['i', 'love', 'deep'], (2, 2, 3, 3))
+        """
+        token_ids = self._encode_prompt(text)
+        scores = self.attention_model()(np.array([token_ids]), training=False)
+        scores = np.stack([ops.convert_to_numpy(ops.cast(s, "float32"))[0] for s in scores])
+        return self.tokenizer.tokens(token_ids), scores  # (layers, N, T, T)
+
+    def attention_model(self) -> keras.Model:
+        """A second functional model on the same layers: token ids in, attention scores out.
+
+        The model itself puts out logits alone, so looking at its attention changes nothing of
+        what is trained or saved.
+
+        Returns:
+            A model from (B, T) token ids to a list with the scores of each layer, (B, N, T, T).
+        """
+        # Made anew each time: kept on `self`, it would be saved into the .keras file.
+        return keras.Model(self.inputs[0], list(self._attention_scores))
+
+    def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
+        """Saves the whole model to one `.keras` file, all of it or nothing.
+
+        The file is written beside its destination under another name and then renamed, so
+        whatever happens meanwhile (a kill, a full disk), an earlier file of that name stays.
+        Arguments are those of `keras.Model.save`.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras" or (path.exists() and not overwrite):
+            return super().save(filepath, overwrite=overwrite, **kwargs)  # Keras says what is wrong
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+        try:
+            super().save(temporary, **kwargs)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
+            "context_length": self.context_length,
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for key in ("tokenizer", "dtype"):
+            config[key] = keras.saving.deserialize_keras_object(config[key])
+        return cls(**config)
+
+    def _encode_prompt(self, text: str) -> list[int]:
+        """The ids of the last `context_length` words of `text`."""
+        token_ids = self.tokenizer.encode(text)
+        if not token_ids:
+            raise ValueError(f"The prompt must hold at least one word. Received: {text!r}.")
+        words = self.tokenizer.split(text)
+        unknown = [
+            word
+            for word, id_ in zip(words, token_ids, strict=True)
+            if id_ == self.tokenizer.unknown_id and word not in self._unknown_words
+        ]
+        if unknown:
+            self._unknown_words.update(unknown)
+            warnings.warn(
+                f"Not in the model's vocabulary, read as [UNK]: {', '.join(unknown)}.",
+                stacklevel=4,
+            )
+        return token_ids[-self.context_length :]

@@ -1,0 +1,225 @@
+"""The settings of a training run: their flags, their defaults, and their checks.
+
+Importing this module does not import Keras, so that `--help` and errors come at once.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+
+from cli import ArgumentParser, UsageError, number
+
+MODELS = ("encoder",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that decides how a run goes; each is the flag of the same name.
+
+    The defaults are those for the built-in corpus `toy`. `FILE_DEFAULTS` are the others.
+    """
+
+    model: str = "encoder"
+    layers: int = 2
+    heads: int = 2
+    d_model: int = 16
+    dff: int = 64
+    dropout: float = 0.1
+    corpus: str = "toy"
+    context_length: int = 4
+    vocabulary_size: int = 5000
+    validation_split: float = 0.0
+    learning_rate: float = 1e-3
+    epochs: int = 1000
+    batch_size: int = 8
+    seed: int = 0
+    jit: str = "auto"
+    probe: list[str] | None = None
+    attention_every: int | None = None
+    batch_scalars_every: int | None = None
+    logs: str = "logs"
+
+
+FILE_DEFAULTS = {
+    "context_length": 16,
+    "batch_size": 64,
+    "epochs": 3,
+    "validation_split": 0.1,
+}
+
+
+def make_parser(source: str = "") -> ArgumentParser:
+    """The parser of `train.py`'s flags; a flag that is not given becomes None."""
+    parser = ArgumentParser(
+        prog="train.py",
+        source=source,
+        description="Train a small Transformer on a text and watch it in TensorBoard.",
+        epilog="Where two defaults are given, the first is for the built-in corpus 'toy' and the "
+        "second for any other. Flags may be written with - or _.",
+    )
+    positive = number(int, least=1)
+    share = number(float, least=0, below=1)
+
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", choices=MODELS, help="architecture (encoder)")
+    group.add_argument(
+        "--layers", "--num-layers", type=positive, metavar="N", help="number of layers (2)"
+    )
+    group.add_argument(
+        "--heads",
+        "--num-heads",
+        type=positive,
+        metavar="N",
+        help="attention heads of each layer; must divide --d-model (2)",
+    )
+    group.add_argument("--d-model", type=positive, metavar="N", help="width of the model (16)")
+    group.add_argument(
+        "--dff", type=positive, metavar="N", help="width of the feed-forward networks (64)"
+    )
+    group.add_argument(
+        "--dropout", type=share, metavar="P", help="share of activations dropped, 0 to 1 (0.1)"
+    )
+
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--corpus",
+        metavar="TEXT",
+        help="what to train on: toy, a UTF-8 text file, a folder of .txt files, or an http(s):// "
+        "or file:// address (toy)",
+    )
+    group.add_argument(
+        "--context-length",
+        type=number(int, least=2),
+        metavar="N",
+        help="longest piece of a sentence, in words (4; 16)",
+    )
+    group.add_argument(
+        "--vocabulary-size",
+        type=number(int, least=2),
+        metavar="N",
+        help="how many of the most frequent words to know (5000)",
+    )
+    group.add_argument(
+        "--validation-split",
+        type=share,
+        metavar="P",
+        help="share of the text's end kept for validation, 0 to 1 (0; 0.1)",
+    )
+
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--learning-rate",
+        "--lr",
+        type=number(float, least=0),
+        metavar="X",
+        help="learning rate of Adam (0.001)",
+    )
+    group.add_argument(
+        "--epochs", type=positive, metavar="N", help="passes over the text (1000; 3)"
+    )
+    group.add_argument("--batch-size", type=positive, metavar="N", help="examples a step (8; 64)")
+    group.add_argument(
+        "--seed",
+        type=number(int, least=0, below=2**31),
+        metavar="N",
+        help="decides all that is random (0)",
+    )
+    group.add_argument(
+        "--jit",
+        choices=("auto", "on", "off"),
+        help="compile the training step with XLA; auto: where it was measured to pay (auto)",
+    )
+
+    group = parser.add_argument_group("watching")
+    group.add_argument(
+        "--probe",
+        nargs="+",
+        metavar="TEXT",
+        help="texts whose attention is drawn (a sentence of the corpus)",
+    )
+    group.add_argument(
+        "--attention-every",
+        type=positive,
+        metavar="N",
+        help="draw attention every N epochs (about 40 times; as often as 5%% of the time allows)",
+    )
+    group.add_argument(
+        "--batch-scalars-every",
+        type=positive,
+        metavar="N",
+        help="also write loss and accuracy every N steps (only every epoch)",
+    )
+
+    group = parser.add_argument_group("run")
+    group.add_argument("--logs", metavar="FOLDER", help="folder of all runs (logs)")
+    group.add_argument(
+        "--run-name", metavar="NAME", help="this run's folder in --logs (from corpus and time)"
+    )
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="take settings from a run's config.json; flags given beside it win",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
+    )
+    return parser
+
+
+def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
+    """Settings from defaults, then `--config`, then flags, each overriding the one before.
+
+    Returns:
+        The settings, and all flags as given, for those that are no settings (`run_name`,
+        `dry_run`).
+
+    Raises:
+        UsageError: a flag or config key that is unknown or has a value out of its range.
+    """
+    flags = make_parser().parse_args(argv)
+    if flags.config is not None:
+        flags = make_parser().parse_args(argv, namespace=_read_config(flags.config))
+    given = {
+        field.name: getattr(flags, field.name)
+        for field in dataclasses.fields(Settings)
+        if getattr(flags, field.name) is not None
+    }
+    defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
+    settings = Settings(**{**defaults, **given})
+    if settings.d_model % settings.heads:
+        raise UsageError(
+            f"argument --heads: expected a divisor of --d-model {settings.d_model}, "
+            f"got {settings.heads}"
+        )
+    name = flags.run_name
+    if name is not None and (name in ("", ".", "..") or os.path.basename(name) != name):
+        raise UsageError(f"argument --run-name: expected the name of a folder, got {name!r}")
+    return settings, flags
+
+
+def _read_config(path: str) -> argparse.Namespace:
+    """Reads a config file as if its entries were flags, so that the same checks apply."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except OSError as error:
+        raise UsageError(
+            f"argument --config: expected a readable file, got {path} ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{path}: expected JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: expected a JSON object with the flags' names as keys")
+    parser = make_parser(source=path)
+    known = {field.name for field in dataclasses.fields(Settings)} | {"run_name"}
+    arguments = []
+    for key, value in config.items():
+        if key == "provenance" or value is None:
+            continue
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key!r}; expected the flags' names with _")
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{key}", *map(str, values)]
+    return parser.parse_args(arguments)

@@ -1,0 +1,283 @@
+"""One training run, from settings to files: the steps of `train.py`, for use from Python too."""
+
+import dataclasses
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+from rich.console import Console
+from rich.table import Table
+
+import callbacks
+import models
+from cli import UsageError
+from data import datasets
+from data.corpora import Corpus
+from data.tokenizer import WordTokenizer
+from losses import MaskedCrossentropy
+from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from settings import Settings
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+
+
+class Data(NamedTuple):
+    """A corpus made ready for training.
+
+    Attributes:
+        tokenizer: made of the training sentences.
+        training: examples to train on.
+        evaluation: examples that figures are reported on: the validation part of the corpus, or
+            the training examples where there is none.
+        samples: pairs of a prompt and what follows it, for the tables of predictions.
+        probes: texts whose attention is drawn.
+    """
+
+    tokenizer: WordTokenizer
+    training: datasets.Examples
+    evaluation: datasets.Examples
+    samples: list[tuple[str, str]]
+    probes: list[str]
+
+
+def prepare_data(settings: Settings, corpus: Corpus) -> Data:
+    """Turns a corpus into token ids and examples.
+
+    Raises:
+        UsageError: a corpus that leaves nothing to learn or nothing to validate on.
+    """
+    sentences, held_out = datasets.split_sentences(corpus.sentences, settings.validation_split)
+    words = {word for sentence in sentences for word in sentence.split()}
+    if len(words) < 2:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected at least two different words to train "
+            f"on, found {len(words)}"
+        )
+    tokenizer = WordTokenizer.from_texts(sentences, max_words=settings.vocabulary_size)
+    training, evaluation = (
+        datasets.prefix_examples(tokenizer.encode_batch(part), settings.context_length)
+        for part in (sentences, held_out)
+    )
+    if not len(training.token_ids):
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected a line of at least two words to train "
+            "on, found none"
+        )
+    if not settings.validation_split:
+        held_out, evaluation = sentences, training
+    if not len(evaluation.token_ids):
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            "holds no line of at least two words; expected a larger share, or 0"
+        )
+    samples = datasets.sample_prompts(held_out, settings.context_length)
+    probes = settings.probe or [datasets.sample_probe(sentences, settings.context_length)]
+    for probe in probes:
+        if not probe.split():
+            raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
+    return Data(tokenizer, training, evaluation, samples, probes)
+
+
+def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:
+    """Makes the model that the settings describe, compiled and with fresh weights."""
+    keras.utils.set_random_seed(settings.seed)
+    model = models.ZOO[settings.model](
+        data.tokenizer,
+        settings.context_length,
+        d_model=settings.d_model,
+        num_heads=settings.heads,
+        num_layers=settings.layers,
+        dff=settings.dff,
+        dropout=settings.dropout,
+        provenance={
+            "corpus": {"source": corpus.source, "sha256": corpus.sha256},
+            "settings": dataclasses.asdict(settings),
+            "versions": {
+                "python": platform.python_version(),
+                "backend": keras.backend.backend(),
+                **{name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
+            },
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        loss=MaskedCrossentropy(),
+        weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
+        jit_compile=settings.jit == "on",
+    )
+    return model
+
+
+def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
+    """Says what is about to be trained, and on what."""
+    console.print(
+        f"corpus  {settings.corpus}: {len(data.tokenizer.words):,} words known, "
+        f"{len(data.training.token_ids):,} prefixes to train on, "
+        + (
+            f"{len(data.evaluation.token_ids):,} to validate on\n"
+            if settings.validation_split
+            else "none kept for validation\n"
+        )
+        + f"model   {settings.model}: {settings.layers} layers, {settings.heads} heads, "
+        f"d_model {settings.d_model}, {model.count_params():,} parameters",
+        soft_wrap=True,
+    )
+
+
+def make_run_folder(
+    settings: Settings, model: models.LanguageModel, run_name: str | None = None
+) -> Path:
+    """Makes a new folder for the run, with its config.json.
+
+    Args:
+        settings: the run's settings.
+        model: the run's model, whose provenance goes into config.json too.
+        run_name: the folder's name in `settings.logs`. Default None: made from corpus, model and
+            time.
+
+    Raises:
+        UsageError: a folder of that name exists, or can't be made.
+    """
+    if run_name is None:
+        stem = f"{Path(settings.corpus).stem}-{settings.model}-{time.strftime('%Y%m%d-%H%M%S')}"
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    else:
+        names = [run_name]
+    for name in names:
+        folder = Path(settings.logs) / name
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError as error:
+            if not folder.is_dir():
+                raise _unwritable(settings.logs, error) from error
+        except OSError as error:
+            raise _unwritable(settings.logs, error) from error
+    else:
+        raise UsageError(
+            f"argument --run-name: expected the name of a new run, but {folder} exists"
+        )
+    config = {**dataclasses.asdict(settings), "provenance": model.provenance}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    console.print(f"run     {folder}\n", soft_wrap=True)
+    return folder
+
+
+def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> bool:
+    """Trains the model, watched by the callbacks, and leaves best.keras and last.keras.
+
+    Returns:
+        True; or False when the user interrupted it.
+    """
+    evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
+    watchers = make_callbacks(settings, data, folder, evaluation_data)
+    finished = True
+    try:
+        model.fit(
+            datasets.training_dataset(data.training, settings.batch_size, settings.seed),
+            steps_per_epoch=datasets.steps_per_epoch(data.training, settings.batch_size),
+            epochs=settings.epochs,
+            validation_data=evaluation_data if settings.validation_split else None,
+            callbacks=watchers,
+            shuffle=False,
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short and must be whole
+        finished = False
+        for watcher in watchers:
+            watcher.on_train_end()
+    model.save(folder / "last.keras")
+    if not (folder / "best.keras").exists():  # interrupted before the first evaluation
+        model.save(folder / "best.keras")
+    if not finished:
+        console.print(f"\ninterrupted: the model as it stood is {folder / 'last.keras'}")
+    return finished
+
+
+def make_callbacks(
+    settings: Settings, data: Data, folder: Path, evaluation_data
+) -> list[keras.callbacks.Callback]:
+    """What watches a run: checkpoints, TensorBoard's dashboards, and the progress bar."""
+    if settings.attention_every is None:
+        epochs = callbacks.spread_epochs(settings.epochs)
+    else:
+        epochs = [*range(0, settings.epochs, settings.attention_every), settings.epochs - 1]
+    draw_by_time = settings.attention_every is None and settings.corpus != "toy"
+    if settings.validation_split:
+        best = callbacks.BestCheckpoint(folder / "best.keras")
+    else:
+        best = callbacks.BestCheckpoint(
+            folder / "best.keras", evaluation_data, epochs, log_dir=folder / "evaluation"
+        )
+    return [
+        best,
+        keras.callbacks.TensorBoard(
+            folder, write_graph=False, update_freq=settings.batch_scalars_every or "epoch"
+        ),
+        callbacks.AttentionHeatmaps(
+            folder / "attention", data.probes, epochs=None if draw_by_time else epochs
+        ),
+        callbacks.SamplePredictions(folder / "samples", data.samples),
+        callbacks.ProgressBar(console),
+    ]
+
+
+def report(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> None:
+    """Evaluates what was saved and says how good it is, where it is, and what to do next."""
+    best = keras.saving.load_model(folder / "best.keras")
+    evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
+    figures = {
+        "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
+        "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
+    }
+    hparams = {key: value for key, value in dataclasses.asdict(settings).items() if value}
+    hparams.pop("probe", None)
+    callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"])
+    if not settings.validation_split:
+        figures["best possible"] = datasets.best_possible(data.training)
+
+    part = "validation" if settings.validation_split else "training"
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"on the {part} text")
+    for name in ("loss", "accuracy", "perplexity"):
+        table.add_column(name, justify="right")
+    for name, row in figures.items():
+        table.add_row(
+            name, f"{row['loss']:.4f}", f"{row['accuracy']:.1%}", f"{row['perplexity']:.3f}"
+        )
+    console.print()
+    console.print(table)
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("prompt", "followed by", "predicted"):
+        table.add_column(name, no_wrap=True)
+    probabilities = best.next_token_probabilities([prompt for prompt, _ in data.samples])
+    for (prompt, expected), row in zip(data.samples, probabilities, strict=True):
+        predicted = ", ".join(f"{token} {p:.1%}" for token, p in best.top_tokens(row, 3))
+        table.add_row(prompt, expected, predicted)
+    console.print()
+    console.print(table)
+
+    console.print(
+        f"\nbest model  {folder / 'best.keras'}\n"
+        f"last model  {folder / 'last.keras'}\n"
+        f"watch it    tensorboard --logdir {settings.logs} "
+        "--samples_per_plugin images=1000,text=1000",
+        soft_wrap=True,
+    )
+
+
+def _unwritable(logs: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"argument --logs: expected a folder to write to, got {logs} ({os.strerror(error.errno)})"
+    )
