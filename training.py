@@ -221,7 +221,7 @@ def make_callbacks(
         )
     return [
         best,
-        keras.callbacks.TensorBoard(
+        callbacks.EpochScalars(
             folder, write_graph=False, update_freq=settings.batch_scalars_every or "epoch"
         ),
         callbacks.AttentionHeatmaps(

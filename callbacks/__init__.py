@@ -3,6 +3,7 @@
 from callbacks.attention_figure import AttentionFigure
 from callbacks.attention_heatmaps import AttentionHeatmaps
 from callbacks.best_checkpoint import BestCheckpoint
+from callbacks.epoch_scalars import EpochScalars
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
@@ -12,6 +13,7 @@ __all__ = [
     "AttentionFigure",
     "AttentionHeatmaps",
     "BestCheckpoint",
+    "EpochScalars",
     "ProgressBar",
     "SamplePredictions",
     "spread_epochs",

@@ -51,7 +51,9 @@ class LanguageModel(keras.Model):
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.provenance = dict(provenance or {})
-        self._attention_scores = tuple(attention_scores)
+        # A second functional model on the same layers: looking at the attention changes nothing of
+        # what is trained or saved. Only its method is kept: a model on `self` would be saved too.
+        self._attention_scores = keras.Model(token_ids, list(attention_scores)).predict_on_batch
         self._unknown_words = set()
 
     def next_token_probabilities(self, texts: Sequence[str]) -> np.ndarray:
@@ -79,8 +81,8 @@ class LanguageModel(keras.Model):
             row[: len(ids)] = ids
         logits = self.predict_on_batch(token_ids)  # (B, T, V)
         last = np.array([len(ids) - 1 for ids in encoded])
-        last_logits = ops.convert_to_tensor(logits[np.arange(len(encoded)), last])  # (B, V)
-        return ops.convert_to_numpy(ops.softmax(ops.cast(last_logits, "float32"), axis=-1))
+        last_logits = logits[np.arange(len(encoded)), last].astype("float32")  # (B, V)
+        return ops.convert_to_numpy(ops.softmax(last_logits, axis=-1))
 
     def predict_next(self, text: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most likely next tokens after `text`, the likeliest first.
@@ -134,21 +136,9 @@ class LanguageModel(keras.Model):
         (['i', 'love', 'deep'], (2, 2, 3, 3))
         """
         token_ids = self._encode_prompt(text)
-        scores = self.attention_model()(np.array([token_ids]), training=False)
-        scores = np.stack([ops.convert_to_numpy(ops.cast(s, "float32"))[0] for s in scores])
-        return self.tokenizer.tokens(token_ids), scores  # (layers, N, T, T)
-
-    def attention_model(self) -> keras.Model:
-        """A second functional model on the same layers: token ids in, attention scores out.
-
-        The model itself puts out logits alone, so looking at its attention changes nothing of
-        what is trained or saved.
-
-        Returns:
-            A model from (B, T) token ids to a list with the scores of each layer, (B, N, T, T).
-        """
-        # Made anew each time: kept on `self`, it would be saved into the .keras file.
-        return keras.Model(self.inputs[0], list(self._attention_scores))
+        layers = self._attention_scores(np.array([token_ids], "int32"))  # of each, (1, N, T, T)
+        scores = np.concatenate(layers).astype("float32")  # (layers, N, T, T)
+        return self.tokenizer.tokens(token_ids), scores
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """Saves the whole model to one `.keras` file, all of it or nothing.
