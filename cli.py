@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 
 
@@ -129,6 +130,16 @@ def _quiet_stderr():
             os.close(stderr)
 
 
+def check_model_path(path: str) -> None:
+    """Raises a UsageError unless a whole zip file whose name ends in .keras is there."""
+    if not os.path.exists(path):
+        raise UsageError(f"{path}: expected a saved .keras model, found nothing")
+    if not path.endswith(".keras"):
+        raise UsageError(f"{path}: expected a saved model, whose name ends in .keras")
+    if not zipfile.is_zipfile(path):
+        raise UsageError(f"{path}: expected a .keras model, found a damaged or other file")
+
+
 def load_model(path: str):
     """Loads a model of the zoo from a `.keras` file, in Keras's safe mode.
 
@@ -136,18 +147,11 @@ def load_model(path: str):
         UsageError: nothing there, not a whole `.keras` file, one that holds code, or one that is
             no model of the zoo.
     """
-    import zipfile
-
     import keras
 
     from models import LanguageModel
 
-    if not os.path.exists(path):
-        raise UsageError(f"{path}: expected a saved .keras model, found nothing")
-    if not path.endswith(".keras"):
-        raise UsageError(f"{path}: expected a file whose name ends in .keras")
-    if not zipfile.is_zipfile(path):
-        raise UsageError(f"{path}: expected a .keras model, found a damaged or other file")
+    check_model_path(path)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # what a file from elsewhere can make Keras raise has no bounds

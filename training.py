@@ -62,9 +62,9 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
             f"on, found {len(words)}"
         )
     tokenizer = WordTokenizer.from_texts(sentences, max_words=settings.vocabulary_size)
+    encoded, held_out = (tokenizer.encode_batch(part) for part in (sentences, held_out))
     training, evaluation = (
-        datasets.prefix_examples(tokenizer.encode_batch(part), settings.context_length)
-        for part in (sentences, held_out)
+        datasets.prefix_examples(part, settings.context_length) for part in (encoded, held_out)
     )
     if not len(training.token_ids):
         raise UsageError(
@@ -72,14 +72,21 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
             "on, found none"
         )
     if not settings.validation_split:
-        held_out, evaluation = sentences, training
+        held_out, evaluation = encoded, training
     if not len(evaluation.token_ids):
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
             "holds no line of at least two words; expected a larger share, or 0"
         )
-    samples = datasets.sample_prompts(held_out, settings.context_length)
-    probes = settings.probe or [datasets.sample_probe(sentences, settings.context_length)]
+    samples = [
+        (tokenizer.decode(prompt), " / ".join(tokenizer.tokens(followers)))
+        for prompt, followers in datasets.sample_prompts(
+            _known(held_out, tokenizer), settings.context_length
+        )
+    ]
+    probes = settings.probe or [
+        tokenizer.decode(datasets.sample_probe(_known(encoded, tokenizer), settings.context_length))
+    ]
     for probe in probes:
         if not probe.split():
             raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
@@ -275,6 +282,12 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         "--samples_per_plugin images=1000,text=1000",
         soft_wrap=True,
     )
+
+
+def _known(sentences: list[list[int]], tokenizer: WordTokenizer) -> list[list[int]]:
+    """The sentences all of whose words are in the vocabulary; all sentences if none is so."""
+    known = [ids for ids in sentences if len(ids) > 1 and tokenizer.unknown_id not in ids]
+    return known or [ids for ids in sentences if len(ids) > 1]
 
 
 def _unwritable(logs: str, error: OSError) -> UsageError:

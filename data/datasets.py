@@ -86,44 +86,44 @@ def prefix_examples(sentences: Iterable[list[int]], context_length: int) -> Exam
 
 
 def sample_prompts(
-    sentences: Iterable[str], context_length: int, count: int = 8
-) -> list[tuple[str, str]]:
+    sentences: Iterable[list[int]], context_length: int, count: int = 8
+) -> list[tuple[list[int], list[int]]]:
     """Some beginnings of sentences, with what follows them, to see what a model makes of them.
 
     Args:
-        sentences: where to take them from.
-        context_length: longest window of a sentence, in words.
+        sentences: token ids, one list a sentence.
+        context_length: longest window of a sentence, in tokens.
         count: how many prompts at most.
 
     Returns:
-        Pairs of a prompt and the different words that follow it in `sentences`, spread evenly
-        over these. Prompts of a single word are taken only where there are no others.
+        Pairs of a prompt and the different tokens that follow it in `sentences`, three at most,
+        spread evenly over these. Prompts of a single token are taken only where there are no
+        others.
 
     Example:
 
-    >>> sample_prompts(["I love deep learning", "i love models"], context_length=4)
-    [('i love', 'deep / models'), ('i love deep', 'learning')]
+    >>> sample_prompts([[2, 3, 4, 5], [2, 3, 9]], context_length=4)
+    [([2, 3], [4, 9]), ([2, 3, 4], [5])]
     """
     followers = {}
-    for window in cut_windows([s.lower().split() for s in sentences], context_length):
+    for window in cut_windows(sentences, context_length):
         for length in range(1, len(window)):
             followers.setdefault(tuple(window[:length]), {})[window[length]] = None
     prompts = [p for p in followers if len(p) > 1] or list(followers)
     chosen = np.unique(np.linspace(0, len(prompts) - 1, count).round().astype(int))
-    return [(" ".join(prompts[i]), " / ".join(followers[prompts[i]])) for i in chosen]
+    return [(list(prompts[i]), list(followers[prompts[i]])[:3]) for i in chosen]
 
 
-def sample_probe(sentences: Sequence[str], context_length: int) -> str:
-    """The beginning of the first sentence of four words or more, without its last word.
+def sample_probe(sentences: Sequence[list[int]], context_length: int) -> list[int]:
+    """The beginning of the first sentence of four tokens or more, without its last one.
 
     Example:
 
-    >>> sample_probe(["too short", "i love deep learning"], context_length=4)
-    'i love deep'
+    >>> sample_probe([[7, 8], [2, 3, 4, 5]], context_length=4)
+    [2, 3, 4]
     """
-    long = [words for words in (s.split() for s in sentences) if len(words) >= 4]
-    words = long[0] if long else sentences[0].split()
-    return " ".join(words[: min(len(words), context_length, 9) - 1] or words)
+    long = next((ids for ids in sentences if len(ids) >= 4), sentences[0])
+    return long[: min(len(long), context_length, 9) - 1]
 
 
 def best_possible(examples: Examples) -> dict[str, float]:

@@ -1,0 +1,217 @@
+"""Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from callbacks import AttentionFigure
+from cli import UsageError, load_model
+from data import datasets
+from data.corpora import CorpusError, load_corpus
+from losses import MaskedCrossentropy
+from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from models import LanguageModel
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+
+
+class Score(NamedTuple):
+    """How well one model does on one text. Means are over the predicted tokens.
+
+    Attributes:
+        name: the run's folder, and the file's stem where that is not "best".
+        path: the file.
+        parameters: number of trainable and other weights.
+        file_bytes: size of the file.
+        loss: mean cross-entropy in nats.
+        perplexity: exp(loss).
+        top1: share of tokens that were the likeliest prediction.
+        top5: share of tokens among the five likeliest.
+        bits_per_character: summed cross-entropy in bits, divided by the characters that the
+            predicted tokens cover, a word counting the separator before it. It compares models
+            whose tokens differ.
+        tokens_per_second: predicted tokens by wall-clock time, without compilation.
+        unknown: share of the predicted tokens that are out of the model's vocabulary. Such a
+            token is predicted as "unknown", which is easy: a model that knows few words looks
+            better than it is.
+    """
+
+    name: str
+    path: str
+    parameters: int
+    file_bytes: int
+    loss: float
+    perplexity: float
+    top1: float
+    top5: float
+    bits_per_character: float
+    tokens_per_second: float
+    unknown: float
+
+
+def score_models(
+    paths: Sequence[str], corpus: str | None = None, batch_size: int = 64
+) -> list[Score]:
+    """Scores several models, the lowest loss first; see `score_model`."""
+    progress = track(paths, "scoring", transient=True, disable=not sys.stdout.isatty())
+    scores = [score_model(path, load_model(path), corpus, batch_size) for path in progress]
+    return sorted(scores, key=lambda score: score.loss)
+
+
+def score_model(
+    path: str, model: LanguageModel, corpus: str | None = None, batch_size: int = 64
+) -> Score:
+    """Scores one model.
+
+    Args:
+        path: the file it was loaded from.
+        model: the model.
+        corpus: what to score it on, as `load_corpus` takes it. Default None: the validation part
+            of the corpus that it was trained on, or all of it where it had none.
+        batch_size: examples evaluated at a time. Default 64.
+
+    Raises:
+        UsageError: a corpus that can't be read, has changed since the training, or has no line of
+            two words.
+    """
+    sentences = _own_sentences(path, model) if corpus is None else _read_corpus(corpus).sentences
+    tokenizer = model.tokenizer
+    examples = datasets.prefix_examples(tokenizer.encode_batch(sentences), model.context_length)
+    count = len(examples.token_ids)
+    if not count:
+        raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
+    words = datasets.cut_windows([tokenizer.split(s) for s in sentences], model.context_length)
+    characters = sum(len(word) + 1 for window in words for word in window[1:])
+
+    model.compile(
+        loss=MaskedCrossentropy(),
+        weighted_metrics=[MeanCrossentropy(), Perplexity(), MaskedAccuracy(), MaskedAccuracy(k=5)],
+    )
+    dataset = datasets.evaluation_dataset(examples, batch_size)
+    model.evaluate(dataset.take(1), verbose=0)  # compiles
+    begin = time.perf_counter()
+    figures = model.evaluate(dataset, verbose=0, return_dict=True)
+    seconds = time.perf_counter() - begin
+    return Score(
+        name=_name(Path(path).resolve()),
+        path=str(path),
+        parameters=model.count_params(),
+        file_bytes=os.path.getsize(path),
+        loss=figures["loss"],
+        perplexity=figures["perplexity"],
+        top1=figures["accuracy"],
+        top5=figures["top5_accuracy"],
+        bits_per_character=figures["loss"] * count / math.log(2) / characters,
+        tokens_per_second=count / seconds,
+        unknown=float((examples.targets == tokenizer.unknown_id).sum() / count),
+    )
+
+
+def _name(path):
+    return path.parent.name if path.stem == "best" else f"{path.parent.name}/{path.stem}"
+
+
+def _own_sentences(path, model):
+    """What the model's own run was evaluated on."""
+    try:
+        source = model.provenance["corpus"]["source"]
+        sha256 = model.provenance["corpus"]["sha256"]
+        split = model.provenance["settings"]["validation_split"]
+    except KeyError as error:
+        raise UsageError(
+            f"{path}: the model does not say what it was trained on; expected --corpus"
+        ) from error
+    corpus = _read_corpus(source)
+    if corpus.sha256 != sha256:
+        raise UsageError(
+            f"{path}: {source} has changed since the model was trained on it; expected --corpus"
+        )
+    training, validation = datasets.split_sentences(corpus.sentences, split)
+    return validation or training
+
+
+def _read_corpus(source):
+    try:
+        return load_corpus(source)
+    except CorpusError as error:
+        raise UsageError(f"argument --corpus: {error}") from error
+
+
+COLUMNS = {
+    "model": lambda s: s.name,
+    "parameters": lambda s: f"{s.parameters:,}",
+    "file": lambda s: f"{s.file_bytes / 1e6:.1f} MB",
+    "loss": lambda s: f"{s.loss:.4f}",
+    "perplexity": lambda s: f"{s.perplexity:.2f}",
+    "top 1": lambda s: f"{s.top1:.1%}",
+    "top 5": lambda s: f"{s.top5:.1%}",
+    "bits/char": lambda s: f"{s.bits_per_character:.3f}",
+    "tokens/s": lambda s: f"{s.tokens_per_second:,.0f}",
+}
+
+
+def print_rows(scores: Sequence[Score]) -> None:
+    """Prints the scores as a table."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in COLUMNS:
+        text = name == "model"
+        table.add_column(
+            name, justify="left" if text else "right", no_wrap=not text, overflow="fold"
+        )
+    for score in scores:
+        table.add_row(*(show(score) for show in COLUMNS.values()))
+    console.print(table)
+    for score in scores:
+        if score.unknown:
+            console.print(
+                f"{score.name}: {score.unknown:.1%} of the words are out of its vocabulary, "
+                "counted as [UNK], which is easy to predict",
+            )
+
+
+def write_json(scores: Sequence[Score], path: str) -> None:
+    """Writes the scores as `{"models": [{"name": ..., ...}, ...]}`."""
+    rows = {"models": [score._asdict() for score in scores]}
+    _write(path, json.dumps(rows, indent=2) + "\n")
+
+
+def write_markdown(scores: Sequence[Score], path: str) -> None:
+    """Writes the scores as a Markdown table."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    for score in scores:
+        lines.append("| " + " | ".join(show(score) for show in COLUMNS.values()) + " |")
+    _write(path, "\n".join(lines) + "\n")
+
+
+def draw_attention(path: str, text: str, output: str) -> None:
+    """Draws what a model attends to in a text, every layer and head, into a picture file."""
+    model = load_model(path)
+    try:
+        tokens, scores = model.attention(text)
+    except ValueError as error:
+        raise UsageError(f"argument --attention: {error}") from error
+    picture = AttentionFigure(tokens, layers=(1, len(scores)), num_heads=scores.shape[1])
+    picture.draw(scores)
+    try:
+        picture.figure.savefig(output)
+    except OSError as error:
+        raise UsageError(
+            f"argument --output: expected a file to write, got {output} ({error.strerror})"
+        ) from error
+    console.print(f"attention of {path}: {output}", soft_wrap=True)
+
+
+def _write(path, text):
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: expected a file to write ({error.strerror})") from error

@@ -1,0 +1,155 @@
+"""`evaluate.py`: scores that can be checked by hand, pictures, and refusals."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluation
+from cli import UsageError
+from data import datasets
+from data.corpora import TOY_SENTENCES
+from models import EncoderLanguageModel
+from tests.conftest import run_script
+
+
+@pytest.fixture(scope="module")
+def rows(toy_run, tmp_path_factory):
+    """What `evaluate.py` prints and writes about the two models of a run."""
+    folder = tmp_path_factory.mktemp("scores")
+    files = [toy_run / "last.keras", toy_run / "best.keras"]
+    result = run_script(
+        "evaluate.py", *files, "--json", folder / "s.json", "--markdown", folder / "s.md"
+    )
+    assert result.returncode == 0, result.stderr
+    return {
+        "output": result.stdout,
+        "errors": result.stderr,
+        "json": json.loads((folder / "s.json").read_text())["models"],
+        "markdown": (folder / "s.md").read_text(),
+    }
+
+
+def token_losses(model):
+    """-log p(next word) of every prefix of the toy corpus, one prefix at a time."""
+    losses = []
+    for sentence in TOY_SENTENCES:
+        words = sentence.split()
+        for length in range(1, len(words)):
+            (row,) = model.next_token_probabilities([" ".join(words[:length])])
+            losses.append(-math.log(row[model.tokenizer.encode(words[length])[0]]))
+    return losses
+
+
+def test_scores_are_those_of_a_computation_by_hand(rows, toy_run):
+    model = keras.saving.load_model(toy_run / "best.keras")
+    losses = token_losses(model)
+    score = next(row for row in rows["json"] if row["path"].endswith("best.keras"))
+    characters = sum(len(s) - len(s.split()[0]) for s in TOY_SENTENCES)  # words and separators
+    assert score["loss"] == pytest.approx(np.mean(losses), abs=1e-5)
+    assert score["perplexity"] == pytest.approx(math.exp(np.mean(losses)), rel=1e-4)
+    assert score["bits_per_character"] == pytest.approx(sum(losses) / math.log(2) / characters)
+    assert score["parameters"] == sum(w.size for w in model.get_weights())
+    assert score["file_bytes"] == (toy_run / "best.keras").stat().st_size
+    assert 0 <= score["top1"] <= 14 / 16 + 1e-6
+    assert score["top1"] <= score["top5"] <= 1
+    assert score["tokens_per_second"] > 0
+    assert score["unknown"] == 0
+
+
+def test_rows_come_sorted_in_every_format_and_within_100_columns(rows):
+    names = [row["name"] for row in rows["json"]]
+    assert sorted(names) == ["toy", "toy/last"]
+    assert [row["loss"] for row in rows["json"]] == sorted(row["loss"] for row in rows["json"])
+    assert [line.split("|")[1].strip() for line in rows["markdown"].splitlines()[2:]] == names
+    lines = rows["output"].splitlines()
+    assert [line.split()[0] for line in lines[1:]] == names
+    assert max(map(len, lines)) <= 100
+    assert rows["errors"] == ""
+
+
+def test_words_out_of_the_vocabulary_are_counted(toy_run, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("i love zebras\nmodels learn\n")
+    model = keras.saving.load_model(toy_run / "best.keras")
+    path = str(toy_run / "best.keras")
+    score = evaluation.score_model(path, model, str(text))
+    assert score.unknown == pytest.approx(1 / 3)
+
+
+def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TOY_SENTENCES))
+    corpus = evaluation.load_corpus(str(text))
+    provenance = {
+        "corpus": {"source": corpus.source, "sha256": corpus.sha256},
+        "settings": {"validation_split": 0.34},
+    }
+    model = EncoderLanguageModel(tokenizer, context_length=4, provenance=provenance)
+    path = tmp_path / "best.keras"
+    model.save(path)
+    held_out = datasets.prefix_examples(
+        [tokenizer.encode(s) for s in ("i love models", "models learn patterns")], 4
+    )
+    score = evaluation.score_model(str(path), model)
+    expected = model.evaluate(*held_out[:2], sample_weight=held_out[2], verbose=0, return_dict=True)
+    assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
+
+    text.write_text("something else entirely\n")
+    with pytest.raises(UsageError, match=r"text\.txt has changed since"):
+        evaluation.score_model(str(path), model)
+
+
+def test_attention_is_drawn_with_every_layer_and_head(toy_run, tmp_path):
+    output = tmp_path / "attention.png"
+    evaluation.draw_attention(str(toy_run / "best.keras"), "i love deep learning", str(output))
+    picture = np.asarray(Image.open(output).convert("RGB"))
+    assert picture.shape[0] > 300
+    assert picture.shape[1] > 300
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: MODEL.keras"),
+        (["missing.keras"], "missing.keras: expected a saved .keras model, found nothing"),
+        (["README.md"], "README.md: expected a saved model, whose name ends in .keras"),
+        (["README.md", "--batch-size", "0"], "argument --batch-size: expected a whole number"),
+        (["{best}", "--json", "no/such/folder.json"], "argument --json: expected a file in a"),
+        (["{best}", "--attention", "i"], "argument --attention: expected --output beside it"),
+        (["{best}", "--output", "a.png"], "argument --output: expected --attention beside it"),
+        (["{best}", "--attention", "i", "--output", "a.doc"], "argument --output: expected a name"),
+        (["{best}", "{best}", "--attention", "i", "--output", "a.png"], "expected one model"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(toy_run, arguments, message):
+    arguments = [str(a).format(best=toy_run / "best.keras") for a in arguments]
+    result = run_script("evaluate.py", *arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert message in result.stderr
+
+
+def test_an_empty_text_or_an_unreadable_corpus_is_refused(toy_run, tmp_path):
+    best = str(toy_run / "best.keras")
+    with pytest.raises(UsageError, match="argument --attention: The prompt must hold"):
+        evaluation.draw_attention(best, " ", str(tmp_path / "a.png"))
+    with pytest.raises(UsageError, match=r"argument --corpus: nothing\.txt: expected"):
+        evaluation.score_models([best], "nothing.txt")
+    words = tmp_path / "words.txt"
+    words.write_text("one\nword\na\nline\n")
+    with pytest.raises(UsageError, match=r"words\.txt: expected a line of at least two words"):
+        evaluation.score_models([best], str(words))
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_the_file_of_a_stranger_is_refused(tmp_path):
+    path = tmp_path / "other.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(UsageError, match=r"other\.keras: expected a model of this project"):
+        evaluation.score_models([str(path)])
