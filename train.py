@@ -21,9 +21,7 @@ def main(argv: Sequence[str]) -> int:
     except CorpusError as error:
         raise cli.UsageError(f"argument --corpus: {error}") from error
 
-    # Spread over several threads, a tiny model's matrices cost a third more time than in one.
-    is_tiny = settings.batch_size * settings.context_length * settings.d_model < 4096
-    cli.import_keras(threads=1 if is_tiny else None)
+    cli.import_keras(threads=1 if settings.is_tiny else None)
     import training  # only now: it imports Keras
 
     data = training.prepare_data(settings, corpus)

@@ -119,7 +119,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
-        jit_compile=settings.jit == "on",
+        jit_compile=settings.compiles_with_xla,
     )
     return model
 
