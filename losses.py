@@ -36,6 +36,10 @@ class MaskedCrossentropy(keras.losses.Loss):
 
     Args:
         padding_id: the target that never counts. Default 0.
+        name: Keras's name for the loss. Default "masked_crossentropy".
+        reduction: how Keras brings tokens to one number. Default "mean_with_sample_weight", the
+            mean above.
+        dtype: what it is computed in. Default "float32", under every dtype policy.
 
     Call arguments:
         y_true: target ids, integers, (B, T).
@@ -58,9 +62,10 @@ class MaskedCrossentropy(keras.losses.Loss):
         padding_id: int = 0,
         name: str = "masked_crossentropy",
         reduction: str = "mean_with_sample_weight",
-        **kwargs,
+        dtype="float32",
     ):
-        super().__init__(name=name, reduction=reduction, **kwargs)
+        # Keras casts targets to the loss's dtype too, and half precision would round large ids.
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.padding_id = padding_id
 
     def __call__(self, y_true, y_pred, sample_weight=None):

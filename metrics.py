@@ -106,11 +106,18 @@ class MaskedAccuracy(keras.metrics.Mean):
         self.padding_id = padding_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = ops.cast(y_true, "int32")
-        y_pred = ops.cast(y_pred, "float32")
-        target_logits = ops.take_along_axis(y_pred, y_true[..., None], axis=-1)  # (B, T, 1)
-        rank = ops.sum(ops.cast(y_pred > target_logits, "int32"), axis=-1)  # (B, T), 0 is best
-        weights = token_weights(y_true, sample_weight, self.padding_id)
+        y_true = ops.cast(y_true, "int32")[..., None]  # (B, T, 1)
+        y_pred = ops.cast(y_pred, "float32")  # (B, T, V)
+        target_logits = ops.take_along_axis(y_pred, y_true, axis=-1)  # (B, T, 1)
+        # Of equal logits the first goes ahead; "not less" rather than "more", so that a model
+        # whose logits are not numbers any more is never right.
+        ahead = ops.where(
+            ops.arange(y_pred.shape[-1]) < y_true,
+            ops.logical_not(y_pred < target_logits),
+            ops.logical_not(y_pred <= target_logits),
+        )  # (B, T, V)
+        rank = ops.sum(ops.cast(ahead, "int32"), axis=-1)  # (B, T), 0 is best
+        weights = token_weights(y_true[..., 0], sample_weight, self.padding_id)
         return super().update_state(ops.cast(rank < self.k, "float32"), weights)
 
     def get_config(self):

@@ -12,7 +12,7 @@ def spread_epochs(epochs: int, count: int = 40) -> list[int]:
     Example:
 
     >>> spread_epochs(1000, count=8)
-    [0, 1, 3, 10, 31, 99, 315, 999]
+    [0, 2, 6, 18, 51, 138, 372, 999]
     >>> spread_epochs(3)
     [0, 1, 2]
     """

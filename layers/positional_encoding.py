@@ -34,8 +34,9 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
     Example:
 
     >>> encoded = SinusoidalPositionalEncoding()(np.zeros((1, 2, 4)))
-    >>> ops.convert_to_numpy(encoded)[0].round(2).tolist()
-    [[0.0, 1.0, 0.0, 1.0], [0.84, 0.54, 0.01, 1.0]]
+    >>> ops.convert_to_numpy(encoded)[0].round(2)
+    array([[0.  , 1.  , 0.  , 1.  ],
+           [0.84, 0.54, 0.01, 1.  ]], dtype=float32)
 
     Reference: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.5.
     """

@@ -9,6 +9,7 @@ from layers import (
     TokenEmbedding,
     TransformerEncoderLayer,
 )
+from layers.checks import check_dropout, check_positive_integers
 from models.language_model import LanguageModel
 
 
@@ -70,10 +71,8 @@ class EncoderLanguageModel(LanguageModel):
         dtype=None,
         name: str = "encoder",
     ):
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` must be a positive integer. Received: num_layers={num_layers!r}."
-            )
+        check_positive_integers(num_layers=num_layers)
+        check_dropout(dropout)
         policy = keras.dtype_policies.get(dtype)
 
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")  # (B, T)

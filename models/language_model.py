@@ -1,6 +1,7 @@
 """What every language model of the zoo can do: name the next word, show its attention, be saved."""
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ class LanguageModel(keras.Model):
         self.provenance = dict(provenance or {})
         # A second functional model on the same layers: looking at the attention changes nothing of
         # what is trained or saved. Only its method is kept: a model on `self` would be saved too.
-        self._attention_scores = keras.Model(token_ids, list(attention_scores)).predict_on_batch
+        all_scores = ops.stack(attention_scores, axis=1)  # (B, layers, N, T, T)
+        self._attention_scores = keras.Model(token_ids, all_scores).predict_on_batch
         self._unknown_words = set()
 
     def next_token_probabilities(self, texts: Sequence[str]) -> np.ndarray:
@@ -136,9 +138,8 @@ class LanguageModel(keras.Model):
         (['i', 'love', 'deep'], (2, 2, 3, 3))
         """
         token_ids = self._encode_prompt(text)
-        layers = self._attention_scores(np.array([token_ids], "int32"))  # of each, (1, N, T, T)
-        scores = np.concatenate(layers).astype("float32")  # (layers, N, T, T)
-        return self.tokenizer.tokens(token_ids), scores
+        (scores,) = self._attention_scores(np.array([token_ids], "int32"))  # (layers, N, T, T)
+        return self.tokenizer.tokens(token_ids), scores.astype("float32")
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """Saves the whole model to one `.keras` file, all of it or nothing.
@@ -189,6 +190,14 @@ class LanguageModel(keras.Model):
             self._unknown_words.update(unknown)
             warnings.warn(
                 f"Not in the model's vocabulary, read as [UNK]: {', '.join(unknown)}.",
-                stacklevel=4,
+                stacklevel=_stacklevel_outside_this_file(),
             )
         return token_ids[-self.context_length :]
+
+
+def _stacklevel_outside_this_file() -> int:
+    """The `stacklevel` with which a warning of the calling function points at the user's code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level

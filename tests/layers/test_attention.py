@@ -1,0 +1,297 @@
+"""Scaled dot-product attention and its multi-head form."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from layers import MultiHeadAttention, causal_mask, scaled_dot_product_attention
+from tests.layers.layer_checks import (
+    Case,
+    LayerChecks,
+    floats,
+    gradient,
+    randomize,
+    to_numpy,
+    weights_of,
+)
+
+PADDING = np.array([[True, True, True, False, False], [True, False, True, True, True]])
+
+
+# The key's bias adds the same number to all of a query's attention logits, and the softmax takes
+# it out again: nothing depends on it.
+class TestMultiHeadAttention(LayerChecks):
+    case = Case(
+        MultiHeadAttention,
+        arguments={"d_model": 6, "num_heads": 3, "dropout": 0.25},
+        inputs={
+            "query": floats(2, 4, 3),
+            "value": floats(2, 5, 4, seed=1),
+            "padding_mask": PADDING,
+        },
+        output_shapes=[("B", "T", 6), ("B", 3, "T", "S")],
+        num_weights=8,
+        idle_weights=("key/bias",),
+    )
+
+
+class TestMultiHeadAttentionWithAKeyOfItsOwn(LayerChecks):
+    case = Case(
+        MultiHeadAttention,
+        arguments={"d_model": 6, "num_heads": 3, "dropout": 0.5},
+        inputs={
+            "query": floats(2, 4, 3),
+            "value": floats(2, 5, 4, seed=1),
+            "key": floats(2, 5, 7, seed=2),
+        },
+        output_shapes=[("B", "T", 6), ("B", 3, "T", "S")],
+        num_weights=8,
+        idle_weights=("key/bias",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"d_model": 0}, "`d_model` must be a positive integer. Received: d_model=0"),
+        ({"num_heads": 1.5}, r"`num_heads` must be a positive integer. Received: num_heads=1\.5"),
+        (
+            {"num_heads": 4},
+            "`d_model` must be divisible by `num_heads`. Received: num_heads=4, d_model=6",
+        ),
+        ({"dropout": 1.0}, r"`dropout` must be at least 0 and below 1. Received: dropout=1\.0"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MultiHeadAttention(**{"d_model": 6, "num_heads": 3, **arguments})
+
+
+def softmax(x):
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def oracle(query, key, value, mask=None):
+    """Attention in float64, one query after the other."""
+    scores = np.zeros((*query.shape[:-1], key.shape[-2]))
+    for index in np.ndindex(query.shape[:-1]):
+        seen = np.ones(key.shape[-2], bool) if mask is None else mask[index]
+        logits = key[index[:-1]].astype("float64") @ query[index] / np.sqrt(query.shape[-1])
+        if seen.any():
+            scores[index][seen] = softmax(logits[seen])
+    return scores @ value, scores
+
+
+MASKS = {
+    "none": None,
+    "causal": np.broadcast_to(np.tril(np.ones((4, 5), bool)), (2, 3, 4, 5)),
+    "random": np.random.default_rng(3).random((2, 3, 4, 5)) < 0.4,
+    "empty": np.zeros((2, 3, 4, 5), bool),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_attention_is_the_equation(mask):
+    query, key, value = floats(2, 3, 4, 6), floats(2, 3, 5, 6, seed=1), floats(2, 3, 5, 7, seed=2)
+    outputs, scores = scaled_dot_product_attention(query, key, value, mask)
+    expected_outputs, expected_scores = oracle(query, key, value, mask)
+    np.testing.assert_allclose(to_numpy(outputs), expected_outputs, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(scores), expected_scores, atol=1e-6)
+
+
+def test_attention_needs_no_batch_and_no_heads():
+    query, key, value = floats(4, 6), floats(5, 6, seed=1), floats(5, 7, seed=2)
+    outputs, scores = scaled_dot_product_attention(query, key, value)
+    expected_outputs, expected_scores = oracle(query, key, value)
+    np.testing.assert_allclose(to_numpy(outputs), expected_outputs, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(scores), expected_scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("float32", 1e-6), ("bfloat16", 0.01), ("float16", 0.001)]
+)
+def test_masked_keys_get_exactly_0_and_the_other_scores_sum_to_1(dtype, precision, size):
+    mask = MASKS["random"] | (np.arange(5) == 2)
+    query = ops.cast(floats(2, 3, 4, 6) * size**0.5, dtype)
+    key = ops.cast(floats(2, 3, 5, 6, seed=1) * size**0.5, dtype)
+    outputs, scores = scaled_dot_product_attention(query, key, key, mask)
+    assert keras.backend.standardize_dtype(scores.dtype) == dtype
+    assert (to_numpy(scores)[~mask] == 0).all()
+    np.testing.assert_allclose(to_numpy(scores).sum(axis=-1), 1, atol=precision)
+    assert np.isfinite(to_numpy(outputs)).all()
+
+
+@pytest.mark.parametrize("part", ["query", "key", "value"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_row_that_sees_nothing_is_zero_with_finite_gradients(dtype, part):
+    mask = np.random.default_rng(3).random((2, 3, 4, 4)) < 0.5
+    mask[1, :, 2] = False
+    arrays = {"query": floats(2, 3, 4, 6), "key": floats(2, 3, 4, 6, seed=1)}
+    arrays["value"] = floats(2, 3, 4, 6, seed=2)
+
+    def attend(x):
+        inputs = {name: ops.cast(array, dtype) for name, array in {**arrays, part: x}.items()}
+        return scaled_dot_product_attention(**inputs, mask=mask)
+
+    outputs, scores = attend(arrays[part])
+    assert not to_numpy(scores)[1, :, 2].any()
+    assert not to_numpy(outputs)[1, :, 2].any()
+    slope = gradient(lambda x: ops.sum(ops.square(ops.cast(attend(x)[0], "float32"))), arrays[part])
+    assert np.isfinite(slope).all()
+    assert slope.any()
+    if part == "query":
+        assert not slope[1, :, 2].any()
+
+
+def test_the_softmax_is_as_exact_in_bfloat16_as_in_float32():
+    key = np.eye(600, dtype="float32")
+    query = ops.cast(np.zeros((1, 600)), "bfloat16")
+    _, scores = scaled_dot_product_attention(query, ops.cast(key, "bfloat16"), key)
+    np.testing.assert_allclose(to_numpy(scores), 1 / 600, rtol=1e-6)
+
+
+def test_one_token_attends_to_itself_without_a_warning():
+    outputs, scores = MultiHeadAttention(4, 2)(floats(1, 1, 4), floats(1, 1, 4))
+    assert to_numpy(scores).tolist() == [[[[1.0]], [[1.0]]]]
+    assert np.isfinite(to_numpy(outputs)).all()
+
+
+def pair_with_keras(layer, query, value, key=None):
+    """Keras's own layer with the weights of `layer`, which get random values."""
+    shapes = [x.shape for x in (query, value, key) if x is not None]
+    layer.build(*shapes)
+    randomize(layer)
+    reference = keras.layers.MultiHeadAttention(
+        layer.num_heads, layer.head_dim, output_shape=layer.d_model
+    )
+    reference.build(query.shape, value.shape, None if key is None else key.shape)
+    parts = ("query", "key", "value", "output")
+    assert [w.path.split("/")[-2] for w in layer.weights] == [p for p in parts for _ in range(2)]
+    for weight, ours in zip(reference.weights, weights_of(layer), strict=True):
+        weight.assign(ours.reshape(weight.shape))  # (D, N, H); of the output (N, H, D)
+    return reference
+
+
+@pytest.mark.parametrize("masks", ["none", "padding", "attention", "both", "rank 4"])
+@pytest.mark.parametrize("kind", ["self", "cross", "cross with key"])
+def test_it_agrees_with_the_layer_of_keras(kind, masks):
+    query = floats(2, 5, 8)
+    value = query if kind == "self" else floats(2, 7, 6, seed=1)
+    key = floats(2, 7, 6, seed=2) if kind == "cross with key" else None
+    length = value.shape[1]
+    padding_mask = np.arange(length) < np.array([[length], [length - 2]])
+    attention_mask = np.tril(np.ones((5, length), bool), k=1)
+    if masks == "rank 4":
+        attention_mask = attention_mask & (np.random.default_rng(4).random((2, 4, 5, length)) < 0.7)
+        attention_mask[..., 0] = True
+    ours = {}
+    mask = np.ones((2, 1, 5, length), bool)
+    if masks in ("padding", "both", "rank 4"):
+        ours["padding_mask"] = padding_mask
+        mask = mask & padding_mask[:, None, None, :]
+    if masks in ("attention", "both", "rank 4"):
+        ours["attention_mask"] = attention_mask
+        mask = mask & attention_mask
+
+    layer = MultiHeadAttention(d_model=12, num_heads=4)
+    reference = pair_with_keras(layer, query, value, key)
+    outputs, scores = layer(query, value, key, **ours)
+    expected_outputs, expected_scores = reference(
+        query, value, key, attention_mask=mask, return_attention_scores=True
+    )
+    np.testing.assert_allclose(to_numpy(outputs), to_numpy(expected_outputs), atol=1e-5)
+    np.testing.assert_allclose(to_numpy(scores), to_numpy(expected_scores), atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_padding_and_attention_masks_hide_keys_together(policy):
+    layer = MultiHeadAttention(d_model=6, num_heads=3, dtype=policy)
+    x = floats(2, 5, 6)
+    _, scores = layer(x, x, padding_mask=PADDING, attention_mask=causal_mask(5))
+    seen = np.broadcast_to(PADDING[:, None, None] & np.tril(np.ones((5, 5), bool)), scores.shape)
+    assert (to_numpy(scores)[~seen] == 0).all()
+    assert (to_numpy(scores)[seen] > 0).all()
+    tolerance = 1e-6 if policy == "float32" else 0.01
+    np.testing.assert_allclose(to_numpy(scores).sum(axis=-1), 1, atol=tolerance)
+
+
+def test_a_query_that_sees_nothing_gives_the_bias_of_the_output_alone():
+    layer = MultiHeadAttention(d_model=6, num_heads=3)
+    x = floats(2, 5, 6)
+    layer.build(x.shape, x.shape)
+    randomize(layer)
+    outputs, scores = layer(x, x, padding_mask=np.array([[True] * 5, [False] * 5]))
+    bias = weights_of(layer)[-1]
+    assert not to_numpy(scores)[1].any()
+    np.testing.assert_allclose(to_numpy(outputs)[1], np.tile(bias, (5, 1)), rtol=1e-6)
+
+
+def test_masks_of_the_wrong_rank_are_refused():
+    layer = MultiHeadAttention(d_model=6, num_heads=3)
+    x = floats(2, 5, 6)
+    with pytest.raises(ValueError, match=r"`attention_mask` must .*Received: shape=\(2, 5, 5\)"):
+        layer(x, x, attention_mask=np.ones((2, 5, 5), bool))
+    with pytest.raises(ValueError, match=r"`padding_mask` must .*Received: shape=\(2, 1, 5\)"):
+        layer(x, x, padding_mask=np.ones((2, 1, 5), bool))
+
+
+def test_masks_may_be_symbolic_inputs():
+    layer = MultiHeadAttention(d_model=6, num_heads=3)
+    x = floats(2, 5, 6)
+    symbols = [
+        keras.Input((None, 6)),
+        keras.Input((None,), dtype="bool"),
+        keras.Input((None, None, None), dtype="bool"),
+    ]
+    outputs = layer(symbols[0], symbols[0], padding_mask=symbols[1], attention_mask=symbols[2])
+    mask = np.broadcast_to(np.tril(np.ones((5, 5), bool)), (2, 3, 5, 5))
+    compiled = keras.Model(symbols, list(outputs)).predict_on_batch([x, PADDING, mask])
+    eager = layer(x, x, padding_mask=PADDING, attention_mask=mask)
+    for one, other in zip(compiled, eager, strict=True):
+        np.testing.assert_allclose(one, to_numpy(other), atol=1e-6)
+
+
+def test_fresh_kernels_differ_from_each_other():
+    layer = MultiHeadAttention(d_model=6, num_heads=3)
+    layer.build((1, 2, 6), (1, 2, 6))
+    kernels = [weight for weight in weights_of(layer) if weight.ndim == 2]
+    assert len(kernels) == 4
+    for number, kernel in enumerate(kernels):
+        for other in kernels[:number]:
+            assert np.abs(kernel - other).max() > 0.01
+
+
+def test_scores_are_dropped_in_training_only_and_anew_each_time():
+    layer = MultiHeadAttention(d_model=6, num_heads=3, dropout=0.5)
+    x = floats(2, 5, 6)
+    calm = [to_numpy(layer(x, x, training=training)[0]) for training in (False, False, None)]
+    np.testing.assert_array_equal(calm[0], calm[1])
+    np.testing.assert_array_equal(calm[0], calm[2])
+    first, second = (to_numpy(layer(x, x, training=True)[0]) for _ in range(2))
+    assert np.abs(first - calm[0]).max() > 0.01
+    assert np.abs(first - second).max() > 0.01
+
+
+def test_the_scores_that_come_back_are_those_before_dropout():
+    layer = MultiHeadAttention(d_model=6, num_heads=3, dropout=0.9)
+    x = floats(2, 5, 6)
+    calm, dropped = (to_numpy(layer(x, x, training=training)[1]) for training in (False, True))
+    np.testing.assert_array_equal(calm, dropped)
+
+
+def test_dropout_takes_its_share_of_the_scores_and_keeps_their_mean():
+    layer = MultiHeadAttention(d_model=4, num_heads=2, dropout=0.25)
+    x = np.zeros((20, 30, 4), "float32")
+    layer.build(x.shape, x.shape)
+    randomize(layer)
+    *_, value_bias, output_kernel, output_bias = weights_of(layer)
+    calm = value_bias @ output_kernel + output_bias
+    outputs = to_numpy(layer(x, x, training=True)[0])
+    np.testing.assert_allclose(outputs.mean(axis=(0, 1)), calm, atol=0.03)
+    # Equal scores of 30 keys: each kept with probability 3/4 and then worth 4/3.
+    kept = ((outputs - output_bias) @ np.linalg.inv(output_kernel)) / value_bias * 30 * 0.75
+    np.testing.assert_allclose(kept, kept.round(), atol=0.02)
+    assert abs(kept.mean() / 30 - 0.75) < 0.02

@@ -1,0 +1,377 @@
+"""What every language model can do: name the next word, show its attention, be saved."""
+
+import errno
+import io
+import json
+import signal
+import warnings
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import models
+from data.corpora import TOY_SENTENCES
+from data.datasets import prefix_examples
+from data.tokenizer import WordTokenizer
+from losses import MaskedCrossentropy
+from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from models import EncoderLanguageModel, LanguageModel
+from tests.conftest import PROJECT, run_script
+from tests.layers.layer_checks import to_numpy
+
+TOKEN_IDS = np.array([[2, 3, 4, 5], [6, 7, 0, 0], [1, 8, 9, 0]], "int32")
+
+
+def compile_and_fit(model, **arguments):
+    examples = prefix_examples(model.tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=MaskedCrossentropy(),
+        weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
+    )
+    token_ids, targets, weights = examples
+    model.fit(token_ids, targets, sample_weight=weights, epochs=4, verbose=0, **arguments)
+    return examples
+
+
+def optimizer_state(model):
+    return [ops.convert_to_numpy(ops.convert_to_tensor(v)) for v in model.optimizer.variables]
+
+
+@pytest.mark.parametrize("name", models.ZOO)
+def test_the_zoo_holds_language_models(name, tokenizer):
+    model = models.ZOO[name](tokenizer, context_length=3)
+    assert isinstance(model, LanguageModel)
+    assert tuple(model(TOKEN_IDS[:, :3]).shape) == (3, 3, tokenizer.vocabulary_size)
+
+
+# What comes next
+
+
+def test_the_probabilities_are_the_softmax_at_the_last_word(model, tokenizer):
+    for text in ("i", "models learn patterns", "i love deep learning"):
+        logits = model.predict_on_batch(np.array([tokenizer.encode(text)]))[0, -1]
+        logits = logits.astype("float64")
+        expected = np.exp(logits) / np.exp(logits).sum()
+        probabilities = model.next_token_probabilities([text])
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, [expected], atol=1e-6)
+
+
+def test_texts_do_not_change_each_others_probabilities(model):
+    texts = ["i love deep learning", "i", "models learn"]
+    together = model.next_token_probabilities(texts)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_allclose(model.next_token_probabilities([text])[0], row, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3, 13])
+def test_the_next_tokens_come_sorted_and_without_padding(model, tokenizer, k):
+    pairs = model.predict_next("i love", k=k)
+    tokens, probabilities = zip(*pairs, strict=True)
+    (row,) = model.next_token_probabilities(["i love"])
+    expected = sorted(range(1, tokenizer.vocabulary_size), key=lambda id_: -row[id_])[:k]
+    assert list(tokens) == tokenizer.tokens(expected)
+    assert list(probabilities) == row[expected].tolist()
+    assert all(type(probability) is float for probability in probabilities)
+
+
+def test_padding_is_left_out_also_when_it_is_the_likeliest(model):
+    bias = model.get_layer("logits").bias
+    bias.assign(50 * np.eye(*bias.shape)[0])
+    assert model.next_token_probabilities(["i love"])[0, 0] > 0.99
+    assert "[PAD]" not in dict(model.predict_next("i love", k=100))
+
+
+def test_more_tokens_than_there_are_gives_all_of_them(model, tokenizer):
+    tokens = dict(model.predict_next("i love", k=100))
+    assert set(tokens) == set(tokenizer.vocabulary) - {"[PAD]"}
+    assert len(model.predict_next("i love")) == 5
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_token_is_refused(model, k):
+    with pytest.raises(ValueError, match=f"`k` must be at least 1. Received: k={k}"):
+        model.predict_next("i love", k=k)
+
+
+@pytest.mark.parametrize("text", ["", " \t\n"])
+@pytest.mark.parametrize("name", ["predict_next", "attention", "next_token_probabilities"])
+def test_a_text_without_a_word_is_refused(model, name, text):
+    argument = [text] if name == "next_token_probabilities" else text
+    with pytest.raises(ValueError, match=r"must hold at least one word\. Received: "):
+        getattr(model, name)(argument)
+
+
+def test_of_a_long_text_the_last_words_are_read(model):
+    long, short = "deep i love deep learning is", "love deep learning is"
+    assert model.predict_next(long) == model.predict_next(short)
+    tokens, scores = model.attention(long)
+    assert tokens == short.split()
+    np.testing.assert_array_equal(scores, model.attention(short)[1])
+
+
+@pytest.mark.parametrize("name", ["predict_next", "attention", "next_token_probabilities"])
+def test_an_unknown_word_warns_once_where_it_was_asked(model, name):
+    ask = getattr(model, name)
+    wrap = str if name != "next_token_probabilities" else lambda text: [text]
+    with pytest.warns(UserWarning, match=r"read as \[UNK\]: zebra, okapi\.") as warned:
+        ask(wrap("i love zebra okapi"))
+    assert [warning.filename for warning in warned] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask(wrap("okapi i love zebra"))
+        model.predict_next("zebra love")
+    with pytest.warns(UserWarning, match=r"read as \[UNK\]: gnu\."):
+        ask(wrap("zebra gnu"))
+
+
+def test_an_unknown_word_is_read_as_the_unknown_token(model):
+    with pytest.warns(UserWarning, match="zebra"):
+        tokens, _ = model.attention("i Love zebra")
+    assert tokens == ["i", "love", "[UNK]"]
+
+
+# Attention
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("text", ["i", "i love", "i love deep learning"])
+def test_attention_has_a_row_for_each_word_that_sums_to_1(tokenizer, num_layers, text):
+    model = EncoderLanguageModel(tokenizer, context_length=4, num_layers=num_layers)
+    tokens, scores = model.attention(text)
+    length = len(text.split())
+    assert tokens == text.split()
+    assert scores.shape == (num_layers, 2, length, length)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=1e-6)
+
+
+def test_a_model_of_half_precision_answers_in_single(tokenizer):
+    model = EncoderLanguageModel(tokenizer, context_length=4, dtype="mixed_bfloat16")
+    _, scores = model.attention("i love deep")
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, atol=0.01)
+    probabilities = model.next_token_probabilities(["i love deep"])
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-6)
+
+
+def test_watching_shows_the_weights_of_the_moment_and_does_not_change_what_is_learned(tokenizer):
+    weights, seen = [], []
+    for watch in (False, True):
+        keras.utils.set_random_seed(3)
+        model = EncoderLanguageModel(tokenizer, context_length=4)
+
+        def look(epoch, logs, model=model):
+            seen.append((model.attention("i love deep")[1], model.predict_next("i love")))
+
+        watcher = keras.callbacks.LambdaCallback(on_epoch_end=look)
+        compile_and_fit(model, callbacks=[watcher] if watch else [])
+        weights.append([to_numpy(weight) for weight in model.weights])
+    for alone, watched in zip(*weights, strict=True):
+        np.testing.assert_array_equal(alone, watched)
+    (first_scores, first_pairs), *_, (last_scores, last_pairs) = seen
+    assert np.abs(first_scores - last_scores).max() > 1e-4
+    assert first_pairs != last_pairs
+    np.testing.assert_array_equal(last_scores, model.attention("i love deep")[1])
+    assert last_pairs == model.predict_next("i love")
+
+
+# Saving
+
+
+def stored_paths(path):
+    with zipfile.ZipFile(path) as archive:
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    paths = []
+    file.visit(paths.append)
+    return sorted(paths)
+
+
+def test_looking_at_attention_does_not_change_what_is_saved(model, tmp_path):
+    model.save(tmp_path / "before.keras")
+    model.attention("i love deep")
+    model.predict_next("i love")
+    model.save(tmp_path / "after.keras")
+    before = stored_paths(tmp_path / "before.keras")
+    assert before == stored_paths(tmp_path / "after.keras")
+    arrays = [path for path in before if path.rsplit("/", 1)[-1].isdigit()]
+    assert len(arrays) == len(model.weights)
+
+
+RELOAD = """
+import json, sys
+import keras, numpy as np
+from keras import ops
+import models
+
+folder, names = sys.argv[1], sys.argv[2:]
+for name in names:
+    model = keras.saving.load_model(f"{folder}/{name}.keras")
+    data = np.load(f"{folder}/data.npz")
+    arrays = {"logits": model.predict_on_batch(data["asked"]).astype("float32")}
+    for number, variable in enumerate(model.optimizer.variables):
+        arrays[f"optimizer_{number}"] = ops.convert_to_numpy(ops.convert_to_tensor(variable))
+    np.savez(f"{folder}/{name}.npz", **arrays)
+    facts = {
+        "class": type(model).__name__,
+        "words": model.tokenizer.words,
+        "provenance": model.provenance,
+        "context_length": model.context_length,
+        "policies": [model.dtype_policy.name, model.get_layer("encoder_layer_1").dtype_policy.name],
+        "predicted": model.predict_next("i love", k=3),
+        "figures": model.evaluate(
+            data["token_ids"], data["targets"], sample_weight=data["weights"], verbose=0,
+            return_dict=True,
+        ),
+    }
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(facts, file)
+"""
+
+PROVENANCE = {"corpus": {"source": "toy", "sha256": "ab"}, "settings": {"lr": 1e-3, "probe": None}}
+POLICIES = ("float32", "mixed_bfloat16")
+
+
+@pytest.fixture(scope="module")
+def reloaded(tmp_path_factory):
+    """Trained models by dtype policy, and what a fresh process elsewhere made of their files."""
+    folder, elsewhere = tmp_path_factory.mktemp("saved"), tmp_path_factory.mktemp("elsewhere")
+    tokenizer = WordTokenizer.from_texts(TOY_SENTENCES)
+    trained = {}
+    for policy in POLICIES:
+        keras.utils.set_random_seed(1)
+        model = EncoderLanguageModel(
+            tokenizer, context_length=4, provenance=PROVENANCE, dtype=policy
+        )
+        examples = compile_and_fit(model)
+        model.save(folder / f"{policy}.keras")
+        trained[policy] = model
+    np.savez(folder / "data.npz", asked=TOKEN_IDS, **examples._asdict())
+    result = run_script("-c", RELOAD, folder, *POLICIES, cwd=elsewhere, PYTHONPATH=str(PROJECT))
+    assert result.returncode == 0, result.stderr
+    return {
+        policy: (
+            model,
+            examples,
+            np.load(folder / f"{policy}.npz"),
+            json.loads((folder / f"{policy}.json").read_text()),
+        )
+        for policy, model in trained.items()
+    }
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_saved_model_gives_the_same_logits_in_a_fresh_process(reloaded, policy):
+    model, _, arrays, facts = reloaded[policy]
+    logits = model.predict_on_batch(TOKEN_IDS).astype("float32")
+    np.testing.assert_array_equal(arrays["logits"], logits)
+    assert facts["predicted"] == [list(pair) for pair in model.predict_next("i love", k=3)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_saved_model_carries_all_that_belongs_to_it(reloaded, policy):
+    model, _, _, facts = reloaded[policy]
+    assert facts["class"] == "EncoderLanguageModel"
+    assert facts["words"] == model.tokenizer.words
+    assert facts["provenance"] == PROVENANCE == model.provenance
+    assert facts["context_length"] == 4
+    assert facts["policies"] == [policy, policy]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_saved_model_carries_the_state_of_its_optimizer(reloaded, policy):
+    model, _, arrays, _ = reloaded[policy]
+    state = optimizer_state(model)
+    assert len(state) == 2 + 2 * len(model.weights)  # step, learning rate, Adam's two moments
+    assert state[0] == 4
+    assert len(arrays.files) == 1 + len(state)
+    for number, values in enumerate(state):
+        np.testing.assert_array_equal(arrays[f"optimizer_{number}"], values)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_saved_model_can_be_evaluated_as_it_was_compiled(reloaded, policy):
+    model, (token_ids, targets, weights), _, facts = reloaded[policy]
+    figures = model.evaluate(token_ids, targets, sample_weight=weights, verbose=0, return_dict=True)
+    assert set(figures) == {"loss", "accuracy", "perplexity"}
+    assert facts["figures"] == pytest.approx(figures, rel=1e-6)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    """A folder with a saved model and nothing else."""
+    model.save(tmp_path / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    return tmp_path
+
+
+def assert_still_whole(folder, model):
+    loaded = keras.saving.load_model(folder / "model.keras")
+    logits = model.predict_on_batch(TOKEN_IDS)
+    np.testing.assert_array_equal(loaded.predict_on_batch(TOKEN_IDS), logits)
+
+
+def test_saving_replaces_an_earlier_file(saved, model):
+    model.get_layer("logits").bias.assign_add(np.arange(14))
+    model.save(str(saved / "model.keras"))
+    assert [path.name for path in saved.iterdir()] == ["model.keras"]
+    assert_still_whole(saved, model)
+
+
+def test_a_file_of_another_kind_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match=r"\.keras"):
+        model.save(tmp_path / "model.txt")
+    assert not list(tmp_path.iterdir())
+
+
+SAVE_WITH_TOO_LITTLE_ROOM = """
+import os, resource, signal, sys
+import keras, models
+
+path = sys.argv[1]
+model = keras.saving.load_model(path)
+model.get_layer("logits").bias.assign_add([1.0] * 14)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path) // 2,) * 2)
+try:
+    model.save(path)
+except OSError as error:
+    print("errno", error.errno)
+"""
+
+
+def test_a_save_that_fails_half_way_leaves_the_earlier_file_and_nothing_else(saved, model):
+    result = run_script(
+        "-c", SAVE_WITH_TOO_LITTLE_ROOM, saved / "model.keras", PYTHONPATH=str(PROJECT)
+    )
+    assert result.stdout == f"errno {errno.EFBIG}\n", result.stderr
+    assert [path.name for path in saved.iterdir()] == ["model.keras"]
+    assert_still_whole(saved, model)
+
+
+SAVE_AND_DIE = """
+import os, signal, sys
+import keras, models
+
+class DyingModel(models.EncoderLanguageModel):
+    def save_own_variables(self, store):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+path = sys.argv[1]
+config = keras.saving.load_model(path).get_config()
+DyingModel.from_config(config).save(path)
+"""
+
+
+def test_a_save_that_is_killed_half_way_leaves_the_earlier_file(saved, model):
+    result = run_script("-c", SAVE_AND_DIE, saved / "model.keras", PYTHONPATH=str(PROJECT))
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert_still_whole(saved, model)
+    model.save(saved / "model.keras")
+    assert_still_whole(saved, model)
