@@ -6,6 +6,7 @@ Importing this module does not import Keras, so that `--help` and errors come at
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import zipfile
@@ -40,7 +41,6 @@ class ArgumentParser(argparse.ArgumentParser):
         return super().parse_args([_dashed(argument) for argument in args], namespace)
 
     def error(self, message: str):
-        message = " ".join(message.split())
         raise UsageError(f"{self.source}: {message}" if self.source else message)
 
 
@@ -76,21 +76,53 @@ def number(kind: type, least: float, below: float | None = None) -> Callable[[st
     return parse
 
 
+def text(wanted: str, is_right: Callable[[str], bool] = bool) -> Callable[[str], str]:
+    """A type for argparse: a text that is not empty, or one for which `is_right`.
+
+    Example:
+
+    >>> text("the name of a file")("a.txt")
+    'a.txt'
+    """
+
+    def parse(text: str):
+        if not is_right(text):
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return text
+
+    return parse
+
+
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a script's `main` and exits with its status; bad input is one line and status 2."""
     name = os.path.basename(sys.argv[0])
+    interrupted = False
+
+    def interrupt(signal_number, frame):
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if it is ignored
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        status = main(sys.argv[1:])
+        try:
+            status = main(sys.argv[1:])
+        except SystemExit as end:  # --help
+            status = end.code
         sys.stdout.flush()
     except UsageError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        status = 130
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
+        status = 1
+    except (KeyboardInterrupt, Exception) as error:
+        # A library in the middle of its work may make another error of a KeyboardInterrupt.
+        if not (interrupted or isinstance(error, KeyboardInterrupt)):
+            raise
+        print(f"{name}: interrupted", file=sys.stderr)
+        status = 130
     sys.exit(status)
 
 
@@ -120,7 +152,7 @@ def _quiet_stderr():
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(stderr, kept.read())
             raise

@@ -21,7 +21,9 @@ from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+console = Console(
+    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
+)
 
 
 class Score(NamedTuple):

@@ -7,9 +7,10 @@ import argparse
 import dataclasses
 import json
 import os
+import typing
 from collections.abc import Sequence
 
-from cli import ArgumentParser, UsageError, number
+from cli import ArgumentParser, UsageError, number, text
 
 MODELS = ("encoder",)
 
@@ -100,6 +101,7 @@ def make_parser(source: str = "") -> ArgumentParser:
     group = parser.add_argument_group("data")
     group.add_argument(
         "--corpus",
+        type=text("toy, a file, a folder or an address"),
         metavar="TEXT",
         help="what to train on: toy, a UTF-8 text file, a folder of .txt files, or an http(s):// "
         "or file:// address (toy)",
@@ -168,9 +170,14 @@ def make_parser(source: str = "") -> ArgumentParser:
     )
 
     group = parser.add_argument_group("run")
-    group.add_argument("--logs", metavar="FOLDER", help="folder of all runs (logs)")
     group.add_argument(
-        "--run-name", metavar="NAME", help="this run's folder in --logs (from corpus and time)"
+        "--logs", type=text("a folder"), metavar="FOLDER", help="folder of all runs (logs)"
+    )
+    group.add_argument(
+        "--run-name",
+        type=text("the name of a folder", _is_folder_name),
+        metavar="NAME",
+        help="this run's folder in --logs (from corpus and time)",
     )
     group.add_argument(
         "--config",
@@ -208,10 +215,12 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
             f"argument --heads: expected a divisor of --d-model {settings.d_model}, "
             f"got {settings.heads}"
         )
-    name = flags.run_name
-    if name is not None and (name in ("", ".", "..") or os.path.basename(name) != name):
-        raise UsageError(f"argument --run-name: expected the name of a folder, got {name!r}")
     return settings, flags
+
+
+def _is_folder_name(name: str) -> bool:
+    is_one_name = os.path.basename(name) == name and name not in ("", ".", "..")
+    return is_one_name and len(os.fsencode(name)) <= 255 and "\0" not in name
 
 
 def _read_config(path: str) -> argparse.Namespace:
@@ -223,18 +232,30 @@ def _read_config(path: str) -> argparse.Namespace:
         raise UsageError(
             f"argument --config: expected a readable file, got {path} ({error.strerror})"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: expected JSON ({error})") from error
     if not isinstance(config, dict):
         raise UsageError(f"{path}: expected a JSON object with the flags' names as keys")
-    parser = make_parser(source=path)
-    known = {field.name for field in dataclasses.fields(Settings)} | {"run_name"}
+    types = {**typing.get_type_hints(Settings), "run_name": str}
     arguments = []
+    probe = None
     for key, value in config.items():
         if key == "provenance" or value is None:
             continue
-        if key not in known:
+        if key not in types:
             raise UsageError(f"{path}: unknown key {key!r}; expected the flags' names with _")
-        values = value if isinstance(value, list) else [value]
-        arguments += [f"--{key}", *map(str, values)]
-    return parser.parse_args(arguments)
+        if key == "probe":
+            wanted = "a list of texts"
+            is_right = isinstance(value, list) and value and all(type(v) is str for v in value)
+            probe = value
+        elif types[key] is str:
+            wanted, is_right = "a text", isinstance(value, str)
+        else:
+            wanted, is_right = "a number", type(value) in (int, float)
+        if not is_right:
+            raise UsageError(f"{path}: {key}: expected {wanted}, got {json.dumps(value)}")
+        if key != "probe":
+            arguments.append(f"--{key}={value}")
+    flags = make_parser(source=path).parse_args(arguments)
+    flags.probe = probe
+    return flags

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import platform
-import signal
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,10 @@ from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from settings import Settings
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+# What is printed holds words of the user's text: nothing in them is markup.
+console = Console(
+    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
+)
 
 
 class Data(NamedTuple):
@@ -55,13 +57,17 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
     """
     sentences, held_out = datasets.split_sentences(corpus.sentences, settings.validation_split)
-    words = {word for sentence in sentences for word in sentence.split()}
-    if len(words) < 2:
+    if not sentences:
         raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected at least two different words to train "
-            f"on, found {len(words)}"
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            "leaves nothing to train on; expected a smaller share"
         )
     tokenizer = WordTokenizer.from_texts(sentences, max_words=settings.vocabulary_size)
+    if len(tokenizer.words) < 2:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected at least two different words to train "
+            f"on, found {len(tokenizer.words)}"
+        )
     encoded, held_out = (tokenizer.encode_batch(part) for part in (sentences, held_out))
     training, evaluation = (
         datasets.prefix_examples(part, settings.context_length) for part in (encoded, held_out)
@@ -90,6 +96,8 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     for probe in probes:
         if not probe.split():
             raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
+        if not probe.isprintable() and probe != probe.encode(errors="ignore").decode():
+            raise UsageError(f"argument --probe: expected text, got {probe!r}")
     return Data(tokenizer, training, evaluation, samples, probes)
 
 
@@ -187,28 +195,22 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     """
     evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
     watchers = make_callbacks(settings, data, folder, evaluation_data)
-    finished = True
-    try:
-        model.fit(
-            datasets.training_dataset(data.training, settings.batch_size, settings.seed),
-            steps_per_epoch=datasets.steps_per_epoch(data.training, settings.batch_size),
-            epochs=settings.epochs,
-            validation_data=evaluation_data if settings.validation_split else None,
-            callbacks=watchers,
-            shuffle=False,
-            verbose=0,
-        )
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short and must be whole
-        finished = False
-        for watcher in watchers:
-            watcher.on_train_end()
+    stopper = callbacks.StopOnInterrupt()
+    model.fit(
+        datasets.training_dataset(data.training, settings.batch_size, settings.seed),
+        steps_per_epoch=datasets.steps_per_epoch(data.training, settings.batch_size),
+        epochs=settings.epochs,
+        validation_data=evaluation_data if settings.validation_split else None,
+        callbacks=[stopper, *watchers],
+        shuffle=False,
+        verbose=0,
+    )
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # interrupted before the first evaluation
         model.save(folder / "best.keras")
-    if not finished:
+    if stopper.interrupted:
         console.print(f"\ninterrupted: the model as it stood is {folder / 'last.keras'}")
-    return finished
+    return not stopper.interrupted
 
 
 def make_callbacks(

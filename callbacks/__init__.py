@@ -8,6 +8,7 @@ from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
 from callbacks.schedule import spread_epochs
+from callbacks.stop_on_interrupt import StopOnInterrupt
 
 __all__ = [
     "AttentionFigure",
@@ -16,6 +17,7 @@ __all__ = [
     "EpochScalars",
     "ProgressBar",
     "SamplePredictions",
+    "StopOnInterrupt",
     "spread_epochs",
     "write_hparams",
 ]

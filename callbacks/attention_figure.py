@@ -51,8 +51,10 @@ class AttentionFigure:
                     np.zeros((len(tokens), len(tokens))), vmin=0, vmax=1, cmap="viridis"
                 )
                 panel.set_title(f"layer {first + row}, head {column + 1}", fontsize=10)
-                panel.set_xticks(range(len(labels)), labels, rotation=90, fontsize=10)
-                panel.set_yticks(range(len(labels)), labels, fontsize=10)
+                panel.set_xticks(
+                    range(len(labels)), labels, rotation=90, fontsize=10, parse_math=False
+                )
+                panel.set_yticks(range(len(labels)), labels, fontsize=10, parse_math=False)
                 panel.tick_params(length=2)
                 self._panels.append((panel, image))
         self.figure.supxlabel("attends to", fontsize=10)

@@ -63,18 +63,20 @@ def load_corpus(source: str) -> Corpus:
     if is_address(source):
         paths = [_fetch(source)]
     else:
-        path = Path(source)
-        paths = sorted(p for p in path.rglob("*.txt") if p.is_file()) if path.is_dir() else [path]
+        paths = [Path(source)]
+        if not source or os.path.isdir(source):
+            paths = sorted(p for p in paths[0].rglob("*.txt") if source and p.is_file())
         if not paths:
             raise CorpusError(f"{source}: expected a folder with .txt files, found none in it")
-        source = str(path.resolve())
+        source = os.path.abspath(source)
 
     digest = hashlib.sha256()
     sentences = []
     for path in paths:
         content = _read(path)
         digest.update(content)
-        sentences += [line.strip() for line in _decode(path, content).splitlines() if line.strip()]
+        text = _decode(source if is_address(source) else path, content)
+        sentences += [line.strip() for line in text.splitlines() if line.strip()]
     if not sentences:
         raise CorpusError(f"{source}: expected text, found no words")
     return Corpus(source, sentences, digest.hexdigest())
@@ -89,9 +91,11 @@ def _read(path: Path) -> bytes:
         ) from error
     except OSError as error:
         raise CorpusError(f"{path}: expected a readable text file ({error.strerror})") from error
+    except ValueError as error:  # a path that no file can have
+        raise CorpusError(f"{str(path)!r}: expected a readable text file ({error})") from error
 
 
-def _decode(path: Path, content: bytes) -> str:
+def _decode(path: Path | str, content: bytes) -> str:
     if b"\0" in content:
         raise CorpusError(f"{path}: expected UTF-8 text, found a binary file")
     try:
@@ -107,12 +111,13 @@ def _fetch(address: str) -> Path:
     """The local copy of what is at `address`, fetched the first time and checked ever after."""
     import keras  # for get_file, which only addresses need
 
-    cache = Path(keras.config.keras_home()) / "mini_transformer"
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "mini_transformer"
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
     hash_file = cache / f"{name}.sha256"
-    # The hash is written after the whole text has arrived: without it the copy is incomplete.
-    known_hash = hash_file.read_text() if hash_file.exists() else None
     try:
+        cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
+        # The hash is written after the whole text has arrived: without it the copy is incomplete.
+        known_hash = hash_file.read_text() if hash_file.exists() else None
         path = Path(
             keras.utils.get_file(
                 f"{name}.txt",
@@ -123,11 +128,11 @@ def _fetch(address: str) -> Path:
                 cache_dir=str(cache),
             )
         )
+        if known_hash is None:
+            temporary = hash_file.with_suffix(f".{os.getpid()}")
+            temporary.write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+            temporary.replace(hash_file)
     except Exception as error:  # get_file raises bare Exceptions for what the server answers
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{address}: expected a text to fetch ({reason})") from error
-    if known_hash is None:
-        temporary = hash_file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(hashlib.sha256(path.read_bytes()).hexdigest())
-        temporary.replace(hash_file)
     return path

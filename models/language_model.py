@@ -56,7 +56,7 @@ class LanguageModel(keras.Model):
         # what is trained or saved. Only its method is kept: a model on `self` would be saved too.
         all_scores = ops.stack(attention_scores, axis=1)  # (B, layers, N, T, T)
         self._attention_scores = keras.Model(token_ids, all_scores).predict_on_batch
-        self._unknown_words = set()
+        self._unknown_words = {"[unk]"}  # those that need no warning, or no second one
 
     def next_token_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """For each text, how likely each token of the vocabulary is to come next.

@@ -1,0 +1,312 @@
+"""Text from the toy, files, folders and addresses."""
+
+import codecs
+import gc
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from data.corpora import TOY_SENTENCES, CorpusError, is_address, load_corpus
+
+TEXT = "one two\nthree four\n"
+SENTENCES = ["one two", "three four"]
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file under the temporary folder and gives its path."""
+
+    def write_file(content, name="text.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """A new home for what Keras keeps, which does not exist yet."""
+    home = tmp_path / "keras"
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    return home
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each path with the bytes in `pages`, 404 for others, and counts the requests."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages = {}
+        self.missing_bytes = 0
+        self.requests = []
+
+    def address(self, path):
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        if self.path == "/closed":
+            return
+        if self.path == "/garbage":
+            self.wfile.write(b"no HTTP at all\r\n\r\n")
+            return
+        if self.path not in self.server.pages:
+            self.send_error(404)
+            return
+        content = self.server.pages[self.path]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content) + self.server.missing_bytes))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(keras_home):
+    """A real web server on this machine."""
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_toy_is_built_in():
+    corpus = load_corpus("toy")
+    assert corpus.source == "toy"
+    assert corpus.sentences == list(TOY_SENTENCES)
+    assert len(corpus.sentences) == 6
+    assert corpus.sha256 == sha256("\n".join(TOY_SENTENCES).encode())
+
+
+def test_each_line_of_a_file_that_holds_words_is_a_sentence(write):
+    path = write("One  two\n\n \t \n  three four  \nfive")
+    corpus = load_corpus(str(path))
+    assert corpus.sentences == ["One  two", "three four", "five"]
+    assert corpus.source == str(path.resolve())
+    assert corpus.sha256 == sha256(path.read_bytes())
+
+
+def test_a_relative_path_is_kept_as_an_absolute_one(write, tmp_path, monkeypatch):
+    write(TEXT)
+    monkeypatch.chdir(tmp_path)
+    assert load_corpus("text.txt").source == str((tmp_path / "text.txt").resolve())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        codecs.BOM_UTF8 + TEXT.encode(),
+        TEXT.replace("\n", "\r\n").encode(),
+        TEXT.replace("\n", "\r").encode(),
+        TEXT.rstrip("\n").encode(),
+    ],
+    ids=["byte-order mark", "Windows", "old Mac", "no last line end"],
+)
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_the_text(write, content):
+    assert load_corpus(str(write(content))).sentences == SENTENCES
+
+
+def test_letters_beyond_ascii_are_kept(write):
+    assert load_corpus(str(write("naïve 日本 👩‍👧\n"))).sentences == ["naïve 日本 👩‍👧"]
+
+
+def test_a_folder_is_all_its_text_files_in_the_order_of_their_paths(write, tmp_path):
+    for name, text in [
+        ("b.txt", "in b"),
+        ("a/z.txt", "in a z, no line end"),
+        ("a/deep/er/y.txt", codecs.BOM_UTF8 + b"in a deep er y\r\n"),
+        ("a/notes.md", "not text"),
+        ("c.TXT.bak", "not text"),
+        ("picture.png", b"\x89PNG\0\xff"),
+        ("empty.txt", ""),
+    ]:
+        write(text, name)
+    (tmp_path / "folder.txt").mkdir()
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.sentences == ["in a deep er y", "in a z, no line end", "in b"]
+    assert corpus.source == str(tmp_path.resolve())
+
+
+def test_the_hash_of_a_folder_changes_with_its_text(write, tmp_path):
+    write(TEXT, "a.txt")
+    write(TEXT, "b.txt")
+    before = load_corpus(str(tmp_path)).sha256
+    assert load_corpus(str(tmp_path)).sha256 == before
+    write(TEXT + "more", "b.txt")
+    assert load_corpus(str(tmp_path)).sha256 != before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected text, found no words"),
+        (b" \n\t\r\n \xe3\x80\x80\n", "expected text, found no words"),
+        (codecs.BOM_UTF8, "expected text, found no words"),
+        (b"some words\n\0\1\2\xff", "expected UTF-8 text, found a binary file"),
+        ("naïve".encode("latin-1"), "expected UTF-8 text, found the byte 0xef at position 2"),
+        ("words".encode("utf-16"), "expected UTF-8 text, found a binary file"),
+    ],
+    ids=["empty", "white space", "only a mark", "binary", "latin-1", "utf-16"],
+)
+def test_a_file_without_utf8_text_is_refused(write, content, message):
+    path = write(content)
+    with pytest.raises(CorpusError, match=rf"text\.txt: {message}"):
+        load_corpus(str(path))
+
+
+def test_a_bad_file_in_a_folder_is_named(write, tmp_path):
+    write(TEXT, "good.txt")
+    write(b"\xff", "sub/bad.txt")
+    with pytest.raises(CorpusError, match=r"bad\.txt: expected UTF-8 text, found the byte 0xff"):
+        load_corpus(str(tmp_path))
+
+
+def test_a_folder_without_text_files_is_refused(write, tmp_path):
+    write(TEXT, "text.md")
+    with pytest.raises(CorpusError, match=r"expected a folder with \.txt files, found none"):
+        load_corpus(str(tmp_path))
+
+
+def test_a_folder_of_empty_text_files_is_refused(write, tmp_path):
+    write("\n", "a.txt")
+    with pytest.raises(CorpusError, match="expected text, found no words"):
+        load_corpus(str(tmp_path))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match=r"missing\.txt: expected 'toy', a text file, a folder"):
+        load_corpus(str(tmp_path / "missing.txt"))
+
+
+@pytest.mark.parametrize("source", ["", "n" * 300, "nul\0byte"])
+def test_what_can_be_no_path_is_refused(source, tmp_path, monkeypatch):
+    (tmp_path / "not-asked-for.txt").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError, match="expected "):
+        load_corpus(source)
+
+
+def test_a_file_that_cannot_be_read_is_refused(write, tmp_path):
+    loop = tmp_path / "loop.txt"
+    loop.symlink_to(loop)
+    for path in (loop, write(TEXT) / "inside.txt"):
+        with pytest.raises(CorpusError, match=r"\.txt: expected a readable text file \(\w"):
+            load_corpus(str(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("http://host/text", True),
+        ("https://host/text", True),
+        ("file:///text", True),
+        ("toy", False),
+        ("http.txt", False),
+        ("folder/http://host", False),
+    ],
+)
+def test_addresses_are_told_from_paths(source, answer):
+    assert is_address(source) is answer
+
+
+def test_an_address_is_fetched_once_and_then_kept(server, keras_home):
+    server.pages["/text"] = TEXT.encode()
+    first, second = (load_corpus(server.address("/text")) for _ in range(2))
+    assert first == second
+    assert first.sentences == SENTENCES
+    assert first.source == server.address("/text")
+    assert first.sha256 == sha256(TEXT.encode())
+    assert server.requests == ["/text"]
+    assert [path.read_text() for path in keras_home.rglob("*.txt")] == [TEXT]
+
+
+def test_a_kept_text_is_read_without_its_server(server):
+    server.pages["/text"] = TEXT.encode()
+    load_corpus(server.address("/text"))
+    del server.pages["/text"]
+    assert load_corpus(server.address("/text")).sentences == SENTENCES
+
+
+def test_each_address_has_a_copy_of_its_own(server):
+    for path in ("/a/text.txt", "/b/text.txt", "/a/text.txt?page=2"):
+        server.pages[path] = path.encode()
+    for path in server.pages:
+        assert load_corpus(server.address(path)).sentences == [path]
+
+
+def test_a_damaged_copy_is_fetched_again(server, keras_home):
+    server.pages["/text"] = TEXT.encode()
+    load_corpus(server.address("/text"))
+    (copy,) = keras_home.rglob("*.txt")
+    copy.write_text("one tw")
+    assert load_corpus(server.address("/text")).sentences == SENTENCES
+    assert copy.read_text() == TEXT
+    assert server.requests == ["/text", "/text"]
+
+
+def test_a_text_that_arrived_in_part_is_not_kept(server):
+    server.pages["/text"] = TEXT.encode()
+    server.missing_bytes = 100
+    for _ in range(2):
+        with pytest.raises(CorpusError, match=r"/text: expected a text to fetch \(.*incomplete"):
+            load_corpus(server.address("/text"))
+    server.missing_bytes = 0
+    assert load_corpus(server.address("/text")).sentences == SENTENCES
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("path", ["/missing", "/closed", "/garbage"])
+def test_a_server_that_gives_no_text_is_a_corpus_error(server, path):
+    with pytest.raises(CorpusError, match=rf"127.*{path}: expected a text to fetch \(.") as error:
+        load_corpus(server.address(path))
+    assert "\n" not in str(error.value)
+    del error
+    gc.collect()  # urllib leaves its socket open when a server hangs up; not for another test
+
+
+def test_no_server_at_all_is_a_corpus_error(server):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(CorpusError, match=r"/text: expected a text to fetch \(.*refused"):
+        load_corpus(server.address("/text"))
+
+
+@pytest.mark.parametrize("content", [b"\0\1\2", b"", b"\xff\xfe"])
+def test_a_page_without_text_is_named_by_its_address(server, content):
+    server.pages["/text"] = content
+    with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:\d+/text: expected .*text, found"):
+        load_corpus(server.address("/text"))
+
+
+def test_a_file_address_is_read(write, keras_home):
+    address = write(TEXT).as_uri()
+    corpus = load_corpus(address)
+    assert (corpus.source, corpus.sentences) == (address, SENTENCES)
+
+
+def test_a_missing_file_address_is_a_corpus_error(tmp_path, keras_home):
+    with pytest.raises(CorpusError, match=r"missing: expected a text to fetch \(.*No such file"):
+        load_corpus((tmp_path / "missing").as_uri())
+
+
+def test_a_home_that_cannot_be_written_to_is_a_corpus_error(server, keras_home):
+    keras_home.write_text("a file where the folder should be")
+    server.pages["/text"] = TEXT.encode()
+    with pytest.raises(CorpusError, match="/text: expected "):
+        load_corpus(server.address("/text"))

@@ -1,0 +1,239 @@
+"""From token ids to batches, prompts and the best possible figures."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from data.corpora import TOY_SENTENCES
+from data.datasets import (
+    Examples,
+    best_possible,
+    cut_windows,
+    evaluation_dataset,
+    prefix_examples,
+    sample_probe,
+    sample_prompts,
+    split_sentences,
+    steps_per_epoch,
+    training_dataset,
+)
+
+TOY_PAIRS = [
+    ("i", "love"),
+    ("i love", "deep"),
+    ("i love deep", "learning"),
+    ("i", "love"),
+    ("i love", "artificial"),
+    ("i love artificial", "intelligence"),
+    ("deep", "learning"),
+    ("deep learning", "is"),
+    ("deep learning is", "fun"),
+    ("artificial", "intelligence"),
+    ("artificial intelligence", "is"),
+    ("artificial intelligence is", "cool"),
+    ("i", "love"),
+    ("i love", "models"),
+    ("models", "learn"),
+    ("models learn", "patterns"),
+]
+
+
+@pytest.fixture
+def toy_examples(tokenizer):
+    return prefix_examples(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+
+
+def numbered_examples(count):
+    """Examples that can be told apart: the one with number n holds n, 100 n and 1000 n."""
+    numbers = np.arange(1, count + 1, dtype="int32")[:, None]
+    return Examples(numbers, 100 * numbers, (1000 * numbers).astype("float32"))
+
+
+def take(dataset, count):
+    """The numbers of the examples in each of the first `count` batches."""
+    return [batch[0].numpy()[:, 0].tolist() for batch in dataset.take(count)]
+
+
+def test_the_toy_corpus_gives_exactly_the_pairs_of_the_scheme(tokenizer, toy_examples):
+    pairs = [
+        (tokenizer.decode(token_ids), tokenizer.decode(targets))
+        for token_ids, targets in zip(toy_examples.token_ids, toy_examples.targets, strict=True)
+    ]
+    assert pairs == TOY_PAIRS
+
+
+def test_only_the_last_token_of_a_prefix_counts(toy_examples):
+    for token_ids, targets, weights in zip(*toy_examples, strict=True):
+        length = np.count_nonzero(token_ids)
+        assert token_ids[:length].all()
+        assert weights.tolist() == np.eye(3)[length - 1].tolist()
+        assert np.flatnonzero(targets).tolist() == [length - 1]
+
+
+def test_examples_are_as_wide_as_the_longest_prefix_and_of_fixed_types(toy_examples):
+    assert [array.shape for array in toy_examples] == [(16, 3)] * 3
+    assert [array.dtype for array in toy_examples] == ["int32", "int32", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "length", "windows"),
+    [
+        ([[2, 3, 4, 5, 6]], 2, [[2, 3], [4, 5], [6]]),
+        ([[2, 3, 4, 5]], 4, [[2, 3, 4, 5]]),
+        ([[2, 3], [], [4]], 9, [[2, 3], [4]]),
+        ([], 3, []),
+    ],
+)
+def test_windows_hold_every_token_once_and_never_cross_a_sentence(sentences, length, windows):
+    assert cut_windows(sentences, length) == windows
+
+
+def test_a_long_sentence_is_cut_before_its_prefixes_are_made():
+    examples = prefix_examples([[2, 3, 4, 5, 6]], context_length=3)
+    assert examples.token_ids.tolist() == [[2, 0], [2, 3], [5, 0]]
+    assert examples.targets.tolist() == [[3, 0], [0, 4], [6, 0]]
+
+
+@pytest.mark.parametrize("sentences", [[], [[]], [[2], [3]]])
+def test_sentences_of_one_token_give_no_examples(sentences):
+    assert [len(array) for array in prefix_examples(sentences, context_length=4)] == [0, 0, 0]
+
+
+def test_the_best_possible_on_the_toy_corpus_is_known_exactly(toy_examples):
+    assert best_possible(toy_examples) == pytest.approx(
+        {
+            "loss": 3 * math.log(3) / 16,
+            "accuracy": 14 / 16,
+            "perplexity": math.exp(3 * math.log(3) / 16),
+        }
+    )
+
+
+def test_the_best_possible_weighs_followers_by_how_often_they_come():
+    examples = prefix_examples([[2, 3], [2, 3], [2, 3], [2, 4]], context_length=2)
+    figures = best_possible(examples)
+    assert figures["loss"] == pytest.approx(-(3 * math.log(3 / 4) + math.log(1 / 4)) / 4)
+    assert figures["accuracy"] == 3 / 4
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(16, 8), (10, 4), (3, 8), (5, 5), (1, 1)])
+def test_each_epoch_holds_every_example_once(count, batch_size):
+    examples = numbered_examples(count)
+    steps = steps_per_epoch(examples, batch_size)
+    batches = take(training_dataset(examples, batch_size, seed=7), 3 * steps)
+    for epoch in range(3):
+        epoch_batches = batches[epoch * steps : (epoch + 1) * steps]
+        assert sorted(itertools.chain(*epoch_batches)) == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"), [(16, 8, [8, 8]), (10, 4, [4, 4, 2]), (3, 8, [3])]
+)
+def test_only_the_last_batch_of_an_epoch_is_smaller(count, batch_size, sizes):
+    examples = numbered_examples(count)
+    training = take(training_dataset(examples, batch_size, seed=0), 2 * len(sizes))
+    evaluation = take(evaluation_dataset(examples, batch_size), -1)
+    assert steps_per_epoch(examples, batch_size) == len(sizes)
+    assert [len(batch) for batch in training] == 2 * sizes
+    assert [len(batch) for batch in evaluation] == sizes
+
+
+def test_an_example_keeps_its_own_targets_and_weights():
+    for token_ids, targets, weights in training_dataset(numbered_examples(10), 4, seed=0).take(6):
+        np.testing.assert_array_equal(targets, 100 * token_ids)
+        np.testing.assert_array_equal(weights, 1000 * token_ids)
+
+
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_two_datasets_of_one_seed_agree(seed):
+    first, second = (take(training_dataset(numbered_examples(20), 8, seed), 9) for _ in range(2))
+    assert first == second
+
+
+def test_another_seed_or_epoch_has_another_order():
+    examples = numbered_examples(64)
+    (first,), (other,) = (take(training_dataset(examples, 64, seed), 1) for seed in (0, 1))
+    epochs = take(training_dataset(examples, 64, seed=0), 4)
+    assert first != other
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert sorted(first) not in epochs
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 1000])
+@pytest.mark.parametrize("count", [16, 20])
+def test_a_batch_depends_on_seed_and_step_alone(count, step):
+    dataset = training_dataset(numbered_examples(count), 8, seed=3)
+    assert take(dataset.skip(step), 2) == take(dataset, step + 2)[step:]
+
+
+def test_batches_of_one_size_have_a_static_shape():
+    shapes = {
+        count: [spec.shape.as_list() for spec in training_dataset(examples, 8, 0).element_spec]
+        for count, examples in ((count, numbered_examples(count)) for count in (16, 17))
+    }
+    assert shapes == {16: [[8, 1]] * 3, 17: [[None, 1]] * 3}
+
+
+def test_evaluation_goes_through_the_examples_in_order(toy_examples):
+    for _ in range(2):
+        batches = list(evaluation_dataset(toy_examples, 5))
+        for array, parts in zip(toy_examples, zip(*batches, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(parts), array)
+
+
+@pytest.mark.parametrize(("split", "kept"), [(0, 10), (0.1, 9), (0.25, 8), (0.5, 5), (0.9, 1)])
+def test_the_end_of_the_text_is_kept_for_validation(split, kept):
+    sentences = [f"sentence {number}" for number in range(10)]
+    assert split_sentences(sentences, split) == (sentences[:kept], sentences[kept:])
+
+
+def test_prompts_are_the_beginnings_with_all_that_follows_them(tokenizer):
+    prompts = sample_prompts(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    assert [(tokenizer.decode(prompt), tokenizer.tokens(ids)) for prompt, ids in prompts] == [
+        ("i love", ["deep", "artificial", "models"]),
+        ("i love deep", ["learning"]),
+        ("i love artificial", ["intelligence"]),
+        ("deep learning", ["is"]),
+        ("deep learning is", ["fun"]),
+        ("artificial intelligence", ["is"]),
+        ("artificial intelligence is", ["cool"]),
+        ("models learn", ["patterns"]),
+    ]
+
+
+def test_many_prompts_are_thinned_out_evenly():
+    sentences = [[number, 7, 8] for number in range(100, 200)]
+    assert sample_prompts(sentences, context_length=3, count=4) == [
+        ([number, 7], [8]) for number in (100, 133, 166, 199)
+    ]
+
+
+def test_of_many_followers_the_first_three_are_named():
+    sentences = [[2, 3, follower] for follower in (9, 8, 9, 7, 6)]
+    assert sample_prompts(sentences, context_length=3) == [([2, 3], [9, 8, 7])]
+
+
+def test_prompts_of_one_token_are_taken_only_where_there_are_no_others():
+    assert sample_prompts([[2, 3], [2, 4], [5, 6]], 4) == [([2], [3, 4]), ([5], [6])]
+    assert sample_prompts([[2, 3], [4, 5, 6]], 4) == [([4, 5], [6])]
+
+
+def test_prompts_stay_inside_the_windows_that_are_trained_on():
+    assert sample_prompts([[2, 3, 4, 5, 6, 7]], 3) == [([2, 3], [4]), ([5, 6], [7])]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "context_length", "probe"),
+    [
+        ([2, 4, 5], 4, [40, 41, 42]),
+        ([12], 16, [120, 121, 122, 123, 124, 125, 126, 127]),
+        ([6], 3, [60, 61]),
+        ([4], 2, [40]),
+        ([2, 3], 4, [20]),
+    ],
+)
+def test_the_probe_is_the_beginning_of_the_first_sentence_of_four(lengths, context_length, probe):
+    sentences = [list(range(10 * length, 11 * length)) for length in lengths]
+    assert sample_probe(sentences, context_length) == probe

@@ -1,0 +1,341 @@
+"""Errors in one line, quick help, and models that are loaded with care."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import cli
+from tests.conftest import PROJECT, run_script
+
+SCRIPTS = sorted(
+    path.name for path in PROJECT.glob("*.py") if "\nif __name__ ==" in path.read_text()
+)
+
+
+def run_main(body, **options):
+    """Runs a script whose `main(argv)` has this body, as the project's scripts are run."""
+    script = f"import cli, sys\ndef main(argv):\n    {body}\ncli.run(main)"
+    return run_script("-c", script, **options)
+
+
+def resave(path, source, change):
+    """A copy of a `.keras` file whose config.json has gone through `change`."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config)
+                content = json.dumps(config)
+            new.writestr(name, content)
+    return str(path)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    """The file of a whole model."""
+    model.compile(optimizer="adam", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    path = tmp_path / "whole.keras"
+    model.save(path)
+    return path
+
+
+def test_the_status_of_main_is_the_exit_status():
+    result = run_main("print('done'); return 7")
+    assert (result.returncode, result.stdout, result.stderr) == (7, "done\n", "")
+
+
+def test_bad_input_is_one_line_and_status_2():
+    result = run_main("raise cli.UsageError('argument --x: expected y, got z')")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "-c: error: argument --x: expected y, got z\n"
+
+
+def test_an_error_stays_on_one_line_whatever_the_user_wrote():
+    result = run_main(r"raise cli.UsageError('no\nsuch\r\n file: found\tnothing')")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_interrupt_is_one_line_and_status_130():
+    result = run_main("raise KeyboardInterrupt")
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "-c: interrupted\n")
+
+
+def test_a_defect_keeps_its_traceback():
+    result = run_main("raise ZeroDivisionError('a defect')")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback")
+    assert "a defect" in result.stderr
+
+
+def into_a_closed_pipe(*arguments):
+    """Runs Python with a standard output that nobody reads."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(write_end)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-c", "import cli\ncli.run(lambda argv: print('x' * 100_000) or 0)"],
+        ["-c", "import cli\ncli.run(lambda argv: print('x') or 0)"],
+        ["train.py", "--help"],
+    ],
+)
+def test_a_reader_that_has_had_enough_ends_the_script_in_silence(arguments):
+    result = into_a_closed_pipe(*arguments)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("argument", ["--help", "--no-such-flag"])
+def test_help_and_wrong_flags_do_not_import_keras(script, argument):
+    result = run_script("-X", "importtime", script, argument)
+    modules = set(re.findall(r"\| +(\w+)", result.stderr))
+    assert "argparse" in modules
+    assert not modules & {"keras", "tensorflow", "jax", "numpy", "matplotlib", "rich"}
+    *_, last_line = result.stderr.splitlines()
+    if argument == "--help":
+        assert result.returncode == 0
+        assert result.stdout.startswith(f"usage: {script} ")
+        assert max(map(len, result.stdout.splitlines())) <= 100
+    else:
+        assert (result.returncode, result.stdout) == (2, "")
+        assert last_line.startswith(f"{script}: error: ")
+        assert "Traceback" not in result.stderr
+
+
+def test_what_a_library_says_before_it_fails_to_import_is_shown(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'the library is unwell\\n')\nraise ImportError('no such symbol')"
+    )
+    result = run_main("cli.import_keras()", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert "the library is unwell" in result.stderr
+    assert result.stderr.rstrip().endswith("ImportError: no such symbol")
+
+
+@pytest.mark.parametrize("text", ["3", " 3 ", "2147483647"])
+def test_a_whole_number_in_its_range_is_read(text):
+    assert cli.number(int, least=3, below=2**31)(text) == int(text)
+
+
+def test_the_lower_bound_of_a_number_is_allowed_and_the_upper_is_not():
+    share = cli.number(float, least=0, below=1)
+    assert (share("0"), share("0.999")) == (0.0, 0.999)
+    with pytest.raises(cli.argparse.ArgumentTypeError, match="of at least 0 and below 1, got 1"):
+        share("1")
+
+
+def test_a_saved_model_is_loaded(saved, model):
+    again = cli.load_model(str(saved))
+    assert type(again) is type(model)
+    ids = np.array([model.tokenizer.encode("i love deep")])
+    np.testing.assert_array_equal(model(ids), again(ids))
+
+
+@pytest.mark.parametrize("path", ["no-such.keras", "no-such-folder/model.keras", ""])
+def test_a_missing_model_is_refused(path):
+    with pytest.raises(cli.UsageError, match=f"^{path}: expected a saved .keras model, found noth"):
+        cli.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model", "model.keras.txt"])
+def test_a_file_of_another_name_is_refused(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"anything")
+    with pytest.raises(
+        cli.UsageError, match=rf"{name}: expected a saved model, whose name ends in \.keras"
+    ):
+        cli.load_model(str(path))
+
+
+def test_a_folder_is_no_model(tmp_path):
+    path = tmp_path / "folder.keras"
+    path.mkdir()
+    with pytest.raises(cli.UsageError, match=r"folder\.keras: expected a \.keras model, found"):
+        cli.load_model(str(path))
+
+
+def test_a_renamed_text_is_refused(tmp_path):
+    path = tmp_path / "text.keras"
+    path.write_text("i love deep learning")
+    with pytest.raises(cli.UsageError, match=r"text\.keras: .* found a damaged or other file"):
+        cli.load_model(str(path))
+
+
+@pytest.mark.parametrize("members", [{}, {"readme.txt": "hello"}, {"config.json": "{}"}])
+def test_any_other_zip_file_is_refused(tmp_path, members):
+    path = tmp_path / "other.keras"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(cli.UsageError, match=r"other\.keras: expected a model of this project"):
+        cli.load_model(str(path))
+
+
+@pytest.mark.parametrize("kept", [0, 0.01, 0.5, 0.99, -1])
+def test_a_truncated_model_is_refused(saved, kept):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: kept if kept < 0 else int(kept * len(content))])
+    with pytest.raises(cli.UsageError, match=r"whole\.keras: .* found a damaged or other file"):
+        cli.load_model(str(saved))
+
+
+def test_a_model_with_a_damaged_byte_is_refused_or_unharmed(saved, model):
+    content = saved.read_bytes()
+    refused = 0
+    for position in np.linspace(30, len(content) - 30, 20).astype(int):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        saved.write_bytes(damaged)
+        try:
+            again = cli.load_model(str(saved))
+        except cli.UsageError:
+            refused += 1
+        else:
+            for weight, expected in zip(again.weights, model.weights, strict=True):
+                np.testing.assert_array_equal(weight, expected)
+    assert refused > 15
+
+
+def test_a_model_of_somebody_else_is_refused(tmp_path):
+    path = tmp_path / "foreign.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    with pytest.raises(cli.UsageError, match=r"foreign\.keras: .* found a Sequential$"):
+        cli.load_model(str(path))
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A Lambda layer whose code leaves a file behind, and the path of that file."""
+    trace = tmp_path / "the code ran"
+    name = str(trace)
+    return keras.layers.Lambda(lambda x: open(name, "w").close() or x), trace
+
+
+def test_code_in_a_model_is_refused_and_does_not_run(trap, tmp_path):
+    layer, trace = trap
+    path = tmp_path / "lambda.keras"
+    keras.Sequential([keras.Input((2,)), layer]).save(path)
+    trace.unlink(missing_ok=True)
+    keras.saving.load_model(path, safe_mode=False)
+    assert trace.exists()
+
+    trace.unlink()
+    with pytest.raises(cli.UsageError, match=r"lambda\.keras: expected .* code"):
+        cli.load_model(str(path))
+    assert not trace.exists()
+
+
+def test_code_hidden_in_the_loss_of_a_model_of_ours_is_refused(trap, saved, tmp_path):
+    layer, trace = trap
+    with pytest.warns(UserWarning, match="This is unsafe"):
+        code = keras.saving.serialize_keras_object(layer.function)
+
+    def hide(config):
+        config["compile_config"]["loss"] = code
+
+    path = resave(tmp_path / "hidden.keras", saved, hide)
+    with pytest.raises(cli.UsageError, match=r"hidden\.keras: expected a model of this project"):
+        cli.load_model(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("os", "system"), ("subprocess", "getoutput"), ("builtins", "eval")]
+)
+@pytest.mark.parametrize("place", ["tokenizer", "dtype", "loss", "optimizer", "model"])
+def test_functions_of_the_system_are_no_part_of_a_model(saved, tmp_path, place, module, name):
+    trace = tmp_path / "the command ran"
+    function = {
+        "module": module,
+        "class_name": "function",
+        "config": name,
+        "registered_name": "function",
+    }
+    object_ = {
+        "module": module,
+        "class_name": name,
+        "config": {"command": f"touch '{trace}'", "cmd": f"touch '{trace}'"},
+        "registered_name": None,
+    }
+    for number, part in enumerate((function, object_)):
+
+        def hide(config, part=part):
+            if place == "model":
+                config.update(part)
+            elif place in ("loss", "optimizer"):
+                config["compile_config"][place] = part
+            else:
+                config["config"][place] = part
+
+        path = resave(tmp_path / f"{number}.keras", saved, hide)
+        with pytest.raises(cli.UsageError, match=rf"{number}\.keras: expected a model of this"):
+            cli.load_model(path)
+        assert not trace.exists()
+
+
+def test_a_model_file_imports_no_module_from_its_own_folder(saved, tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def plant(config):
+        config.update(module="planted", class_name="Planted", registered_name=None)
+
+    path = resave(tmp_path / "plant.keras", saved, plant)
+    with pytest.raises(cli.UsageError, match=r"plant\.keras: expected a model of this project"):
+        cli.load_model(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("context_length", "long"),
+        ("d_model", 5),
+        ("num_heads", 0),
+        ("num_layers", -1),
+        ("dropout", 2),
+        ("tokenizer", None),
+        ("no_such_argument", 1),
+    ],
+)
+def test_a_model_with_an_impossible_config_is_refused(saved, tmp_path, key, value):
+    path = resave(
+        tmp_path / "odd.keras", saved, lambda config: config["config"].update({key: value})
+    )
+    with pytest.raises(
+        cli.UsageError, match=r"odd\.keras: expected a model of this project"
+    ) as error:
+        cli.load_model(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_whose_weights_are_of_another_shape_is_refused(saved, tmp_path):
+    path = resave(tmp_path / "wide.keras", saved, lambda config: config["config"].update(dff=65))
+    with pytest.raises(cli.UsageError, match=r"wide\.keras: expected a model of this project"):
+        cli.load_model(path)

@@ -1,0 +1,306 @@
+"""Flags, defaults, config files and their errors."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from cli import UsageError
+from settings import FILE_DEFAULTS, MODELS, Settings, make_parser, parse_settings
+
+GIVEN = Settings(
+    model="encoder",
+    layers=3,
+    heads=4,
+    d_model=32,
+    dff=5,
+    dropout=0.25,
+    corpus="some/text.txt",
+    context_length=7,
+    vocabulary_size=99,
+    validation_split=0.5,
+    learning_rate=0.02,
+    epochs=11,
+    batch_size=6,
+    seed=12,
+    jit="off",
+    probe=["i love", "deep_learning --is"],
+    attention_every=13,
+    batch_scalars_every=14,
+    logs="other_logs",
+)
+NAMES = [field.name for field in dataclasses.fields(Settings)]
+COUNTS = [
+    *("layers", "num-layers", "heads", "num-heads", "d-model", "dff", "epochs", "batch-size"),
+    *("attention-every", "batch-scalars-every"),
+]
+BAD_VALUES = [
+    (COUNTS, ["0", "-1", "1.5", "nan", "abc", ""], "a whole number of at least 1"),
+    (["context-length", "vocabulary-size"], ["1", "0", "-1", "2.5", "inf", "abc", ""],
+     "a whole number of at least 2"),
+    (["seed"], ["-1", "2147483648", "1.5", "nan", "abc", ""],
+     "a whole number of at least 0 and below 2147483648"),
+    (["dropout", "validation-split"], ["-0.1", "1", "1.5", "nan", "inf", "abc", ""],
+     "a number of at least 0 and below 1"),
+    (["learning-rate", "lr"], ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
+     "a number of at least 0"),
+    (["run-name"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a folder"),
+]  # fmt: skip
+
+
+def dump(tmp_path, content):
+    """Writes a config file, with `content` as it is or as JSON; gives its path."""
+    path = tmp_path / "config.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def flag_of(name, value):
+    """A setting as it is given on the command line."""
+    return [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("separator", ["_", "-"])
+def test_every_flag_sets_the_setting_of_its_name(name, separator):
+    value = getattr(GIVEN, name)
+    given = {**dataclasses.asdict(Settings()), name: value}
+    if name == "heads":
+        given["d_model"] = 32
+    argv = [
+        argument
+        for key, value in given.items()
+        if value is not None
+        for argument in flag_of(key.replace("_", separator), value)
+    ]
+    settings, _ = parse_settings(argv)
+    assert settings == Settings(**given)
+
+
+def test_the_example_settings_differ_from_the_defaults():
+    same = [name for name in NAMES if getattr(GIVEN, name) == getattr(Settings(), name)]
+    assert same == (["model"] if len(MODELS) == 1 else [])
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "value"),
+    [("--num-layers", "layers", 3), ("--num_heads", "heads", 4), ("--lr", "learning_rate", 0.5)],
+)
+def test_common_names_of_a_flag_work_too(flag, name, value):
+    settings, _ = parse_settings([flag, str(value)])
+    assert getattr(settings, name) == value
+
+
+def test_a_value_may_follow_an_equals_sign_and_keeps_its_underscores():
+    settings, _ = parse_settings(["--d_model=8", "--corpus=my_text.txt", "--logs=--my_logs"])
+    assert (settings.d_model, settings.corpus, settings.logs) == (8, "my_text.txt", "--my_logs")
+
+
+def test_without_flags_the_toy_is_trained_by_its_defaults():
+    settings, flags = parse_settings([])
+    assert settings == Settings() == parse_settings(["--corpus", "toy"])[0]
+    assert settings.corpus == "toy"
+    assert (flags.run_name, flags.dry_run) == (None, None)
+
+
+@pytest.mark.parametrize("corpus", ["text.txt", "folder", "https://host/text"])
+def test_any_other_corpus_has_defaults_of_its_own(corpus):
+    settings, _ = parse_settings(["--corpus", corpus])
+    assert settings == Settings(corpus=corpus, **FILE_DEFAULTS)
+    assert all(value != getattr(Settings(), name) for name, value in FILE_DEFAULTS.items())
+
+
+def test_what_is_no_setting_is_handed_on():
+    _, flags = parse_settings(["--run-name", "mine", "--dry-run"])
+    assert (flags.run_name, flags.dry_run) == ("mine", True)
+
+
+def test_help_tells_every_default():
+    sections = dict(
+        re.findall(r"^  --([a-z-]+)[, ]((?:.|\n)*?)(?=\n\n|\n  -|\Z)", make_parser().format_help(),
+                   flags=re.MULTILINE)
+    )  # fmt: skip
+    for name, default in dataclasses.asdict(Settings()).items():
+        if default is None:
+            continue
+        told = default if isinstance(default, str) else f"{default:g}"
+        if name in FILE_DEFAULTS:
+            told += f"; {FILE_DEFAULTS[name]:g}"
+        assert sections[name.replace("_", "-")].rstrip().endswith(f"({told})")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_override_the_config_which_overrides_the_defaults(tmp_path, name):
+    config = dump(tmp_path, {**dataclasses.asdict(GIVEN), "provenance": {"any": ["thing"]}})
+    other = {"heads": 2, "corpus": "other.txt", "probe": ["deep"]}.get(name)
+    other = getattr(Settings(), name) if other is None else other
+    assert parse_settings(["--config", config])[0] == GIVEN
+    for argv in (["--config", config], [f"--config={config}"]):
+        if other is not None:
+            argv = flag_of(name, other) + argv
+            assert parse_settings(argv)[0] == dataclasses.replace(GIVEN, **{name: other})
+
+
+def test_what_a_config_leaves_out_or_null_has_the_defaults_of_its_corpus(tmp_path):
+    config = dump(tmp_path, {"corpus": "text.txt", "layers": 3, "epochs": None, "probe": None})
+    expected = Settings(**{**FILE_DEFAULTS, "corpus": "text.txt", "layers": 3})
+    assert parse_settings(["--config", config])[0] == expected
+    assert parse_settings(["--config", config, "--corpus", "toy"])[0] == Settings(layers=3)
+
+
+def test_a_config_may_name_the_run_and_a_flag_wins(tmp_path):
+    config = dump(tmp_path, {"run_name": "from_config"})
+    assert parse_settings(["--config", config])[1].run_name == "from_config"
+    assert parse_settings(["--config", config, "--run-name", "flag"])[1].run_name == "flag"
+
+
+def test_the_config_of_a_finished_run_reads_back(toy_run):
+    settings, flags = parse_settings(["--config", str(toy_run / "config.json")])
+    assert settings == Settings(epochs=60, logs=str(toy_run.parent))
+    assert flags.run_name is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("corpus", "-dash.txt"),
+        ("corpus", "--dash_and_underscore"),
+        ("probe", ["-5 degrees", "--layers", "plain"]),
+        ("probe", ["new\nline", " spaces "]),
+        ("logs", "naïve 日本"),
+        ("learning_rate", 1e-300),
+        ("seed", 2**31 - 1),
+    ],
+)
+def test_any_settings_survive_their_config_file(tmp_path, name, value):
+    settings = dataclasses.replace(GIVEN, **{name: value})
+    config = dump(tmp_path, dataclasses.asdict(settings))
+    assert parse_settings(["--config", config])[0] == settings
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        (flag, value, expected)
+        for flags, values, expected in BAD_VALUES
+        for flag in flags
+        for value in values
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_flag_and_what_was_expected(flag, value, expected):
+    with pytest.raises(
+        UsageError,
+        match=rf"^argument (\S+/)?--{flag}(/\S+)?: expected {expected}, "
+        rf"got ({re.escape(value)}|{re.escape(repr(value))})$",
+    ):
+        parse_settings([f"--{flag}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("model", "gpt"), ("model", ""), ("jit", "yes"), ("jit", "Auto")]
+)
+def test_a_choice_is_named_with_its_flag_and_all_choices(flag, value):
+    choices = ", ".join(map(repr, MODELS if flag == "model" else ("auto", "on", "off")))
+    with pytest.raises(
+        UsageError,
+        match=rf"^argument --{flag}: invalid choice: '{value}' \(choose from {choices}\)$",
+    ):
+        parse_settings([f"--{flag}={value}"])
+
+
+@pytest.mark.parametrize("flag", ["corpus", "logs"])
+def test_an_empty_path_is_not_the_present_folder(flag):
+    with pytest.raises(UsageError, match=f"^argument --{flag}: expected .*, got ''$"):
+        parse_settings([f"--{flag}", ""])
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--layers"], "argument --layers/--num-layers: expected one argument"),
+        (["--probe"], "argument --probe: expected at least one argument"),
+        (["--layer", "2"], "unrecognized arguments: --layer 2"),
+        (["stray"], "unrecognized arguments: stray"),
+        (["--dry-run=yes"], "argument --dry-run: ignored explicit argument 'yes'"),
+        (
+            ["--d-model", "6", "--heads", "4"],
+            "argument --heads: expected a divisor of --d-model 6, got 4",
+        ),
+    ],
+)
+def test_other_mistakes_on_the_command_line_are_usage_errors(argv, message):
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        parse_settings(argv)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", 0),
+        ("layers", "two"),
+        ("layers", 2.5),
+        ("layers", True),
+        ("layers", [2, 3]),
+        ("layers", []),
+        ("layers", {"count": 2}),
+        ("dropout", "high"),
+        ("dropout", 1),
+        ("learning_rate", float("nan")),
+        ("seed", -1),
+        ("jit", True),
+        ("model", "gpt"),
+        ("corpus", 3),
+        ("corpus", ["a.txt"]),
+        ("corpus", ["a.txt", "b.txt"]),
+        ("corpus", {"path": "a.txt"}),
+        ("logs", False),
+        ("probe", []),
+        ("probe", [["i", "love"]]),
+        ("probe", [None]),
+        ("probe", {"text": "i love"}),
+        ("run_name", "a/b"),
+        ("run_name", 7),
+        ("num_layers", 3),
+        ("config", "other.json"),
+        ("dry_run", True),
+        ("", 1),
+    ],
+)
+def test_a_bad_entry_of_a_config_is_named_with_its_file_and_key(tmp_path, key, value):
+    config = dump(tmp_path, {key: value})
+    key = key.replace("_", "[-_]") or "''"
+    with pytest.raises(UsageError, match=rf"^{re.escape(config)}: .*{key}.*(expected|choose) "):
+        parse_settings(["--config", config])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "expected JSON"),
+        ("layers: 3", "expected JSON"),
+        ('{"layers": 3', "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ("[1, 2]", "expected a JSON object"),
+        ("null", "expected a JSON object"),
+        ('"layers"', "expected a JSON object"),
+    ],
+)
+def test_a_config_that_is_no_json_object_is_named(tmp_path, content, expected):
+    config = dump(tmp_path, content)
+    with pytest.raises(UsageError, match=f"^{re.escape(config)}: {expected}"):
+        parse_settings(["--config", config])
+
+
+def test_a_config_that_is_no_text_is_named(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_bytes(b'{"corpus": "\xff"}')
+    with pytest.raises(UsageError, match=r"config\.json: expected JSON"):
+        parse_settings(["--config", str(config)])
+
+
+@pytest.mark.parametrize("name", ["missing.json", "."])
+def test_a_config_that_cannot_be_read_is_named(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UsageError, match=f"^argument --config: .*{re.escape(str(path))} \\(.+\\)$"):
+        parse_settings(["--config", str(path)])
