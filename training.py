@@ -249,8 +249,11 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
         "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
     }
-    hparams = {key: value for key, value in dataclasses.asdict(settings).items() if value}
-    hparams.pop("probe", None)
+    hparams = {
+        key: value
+        for key, value in dataclasses.asdict(settings).items()
+        if isinstance(value, int | float | str)
+    }
     callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"])
     if not settings.validation_split:
         figures["best possible"] = datasets.best_possible(data.training)

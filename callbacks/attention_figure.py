@@ -39,7 +39,7 @@ class AttentionFigure:
         self.figure = Figure(
             figsize=(columns * (side + 0.2) + label_room + 0.9, rows * (side + 0.5) + label_room),
             dpi=100,
-            layout="constrained",
+            layout="compressed",
         )
         FigureCanvasAgg(self.figure)
         axes = self.figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -57,11 +57,14 @@ class AttentionFigure:
                 panel.set_yticks(range(len(labels)), labels, fontsize=10, parse_math=False)
                 panel.tick_params(length=2)
                 self._panels.append((panel, image))
-        self.figure.supxlabel("attends to", fontsize=10)
-        self.figure.supylabel("token", fontsize=10)
+        for panel in axes[-1, :]:
+            panel.set_xlabel("attends to", fontsize=10)
+        for panel in axes[:, 0]:
+            panel.set_ylabel("token", fontsize=10)
         self.figure.colorbar(
             self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], label="attention score", aspect=25
         )
+        self._shape = (rows, columns, len(tokens), len(tokens))
         self._background = None
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
@@ -72,10 +75,19 @@ class AttentionFigure:
 
         Returns:
             uint8, (height, width, 3).
+
+        Raises:
+            ValueError: scores of another shape.
         """
+        if scores.shape != self._shape:
+            raise ValueError(
+                "`scores` must have the shape (layers, heads, tokens, tokens) of the figure, "
+                f"{self._shape}. Received: shape={scores.shape}."
+            )
         canvas = self.figure.canvas
         if self._background is None:
             canvas.draw()
+            self.figure.set_layout_engine("none")  # or the next draw would move things a little
             self._background = canvas.copy_from_bbox(self.figure.bbox)
         canvas.restore_region(self._background)
         matrices = scores.reshape(-1, *scores.shape[-2:])

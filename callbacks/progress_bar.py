@@ -5,6 +5,7 @@ import time
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 LINE_EVERY_SECONDS = 15
 
@@ -12,8 +13,8 @@ LINE_EVERY_SECONDS = 15
 class ProgressBar(keras.callbacks.Callback):
     """One live bar for the whole training: epoch, loss, accuracy, time gone and time left.
 
-    Without a terminal (output into a file or a pipe) a line now and then instead: the first
-    epoch, the last one, and one about every 15 seconds between.
+    Without a terminal (output into a file or a pipe) a line now and then instead: at the first
+    step, at the end, and about every 15 seconds between.
 
     Use it with `fit(verbose=0)`.
 
@@ -30,67 +31,65 @@ class ProgressBar(keras.callbacks.Callback):
         self.console = console or Console()
 
     def on_train_begin(self, logs=None):
-        self._figures = ""
-        self._epoch = 0
-        self._step = 0
+        self._epoch = self._step = 0
+        self._figures = self._last_line = ""
         self._next_line = time.perf_counter()
         self._bar = None
         if self.console.is_terminal:
+            whole = Column(no_wrap=True)
             self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}", table_column=whole),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
+                TextColumn("{task.fields[figures]}", table_column=whole),
+                TimeElapsedColumn(table_column=whole),
                 TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
+                TimeRemainingColumn(elapsed_when_finished=False, table_column=whole),
                 console=self.console,
                 refresh_per_second=5,
             )
-            steps = self.params["steps"]
-            self._task = self._bar.add_task(
-                "training",
-                total=self.params["epochs"] * steps if steps else None,
-                epoch=1,
-                epochs=self.params["epochs"],
-                figures="",
-            )
+            epochs, steps = self.params["epochs"], self.params["steps"]
+            total = epochs * steps if steps else None
+            self._task = self._bar.add_task("", total=total, epoch=1, epochs=epochs, figures="")
             self._bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        self._step += 1
+        steps = self.params["steps"] or 0
+        done = min(batch + 1, steps)  # with `steps_per_execution` Keras may count past the end
+        self._step = self._epoch * steps + done
         self._show(logs or {})
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = logs or {}
-        self._show(logs)
-        is_last = epoch + 1 == self.params["epochs"]
-        if self._bar is None and (is_last or time.perf_counter() >= self._next_line):
-            self._print_line()
+        self._show(logs or {})
 
     def on_train_end(self, logs=None):
-        if self._bar is not None:
+        if self._bar is None:
+            self._print_line()
+        else:
             self._bar.stop()
 
     def _show(self, logs):
-        names = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in logs]
-        self._figures = "  ".join(_format(name, logs[name]) for name in names)
+        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+        if self._bar is not None:  # as many as there is room for
+            names = names[:3] if self.console.width >= 100 or "val_loss" not in logs else names[::2]
+        self._figures = "  ".join(_format(name, logs[name]) for name in names if name in logs)
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=self._step, epoch=self._epoch + 1, figures=self._figures
             )
-        elif time.perf_counter() >= self._next_line and self._step > 1:
+        elif time.perf_counter() >= self._next_line:
             self._print_line()
 
     def _print_line(self):
-        self._next_line = time.perf_counter() + LINE_EVERY_SECONDS
         epochs, steps = self.params["epochs"], self.params["steps"]
         step = f"  step {self._step}/{epochs * steps}" if steps else ""
-        self.console.print(
-            f"epoch {self._epoch + 1}/{epochs}{step}  {self._figures}", soft_wrap=True
-        )
+        line = f"epoch {self._epoch + 1}/{epochs}{step}  {self._figures}"
+        if line != self._last_line:
+            self.console.print(line, soft_wrap=True)
+        self._last_line = line
+        self._next_line = time.perf_counter() + LINE_EVERY_SECONDS
 
 
 def _format(name, value):

@@ -1,5 +1,6 @@
 """What the model answers to a few prompts, epoch by epoch, for TensorBoard's text dashboard."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class SamplePredictions(keras.callbacks.Callback):
 
 def _escape(text):
     """The text as Markdown shows it unchanged inside a table."""
-    return text.translate(_ESCAPES)
+    return html.escape(" ".join(text.split()), quote=False).translate(_ESCAPES)
 
 
-_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_|[]<>#~"})
+_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_|[]#"})

@@ -30,6 +30,7 @@ class StopOnInterrupt(keras.callbacks.Callback):
         self.interrupted = False
 
     def on_train_begin(self, logs=None):
+        self.interrupted = False
         self._earlier_handler = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -41,5 +42,6 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     def _on_interrupt(self, signal_number, frame):
         if self.interrupted:
+            signal.signal(signal.SIGINT, self._earlier_handler)
             raise KeyboardInterrupt
         self.interrupted = True

@@ -70,6 +70,24 @@ def test_an_interrupt_is_one_line_and_status_130():
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "-c: interrupted\n")
 
 
+@pytest.mark.parametrize("answer", ["pass", "raise ImportError('initialization failed')"])
+def test_an_interrupt_ends_the_script_whatever_a_library_makes_of_it(answer):
+    script = f"""
+import cli, signal
+
+def library():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        {answer}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.run(lambda argv: library() or print("and so on"))
+"""
+    result = run_script("-c", script)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "-c: interrupted\n")
+
+
 def test_a_defect_keeps_its_traceback():
     result = run_main("raise ZeroDivisionError('a defect')")
     assert result.returncode == 1

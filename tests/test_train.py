@@ -25,7 +25,8 @@ ENDLESS = 10**6
 TEXT = "\n".join(
     32 * ["one two three four five six"]
     + 4 * [r"one [aside] [/b] :star: $\frac$ two"]
-    + 4 * ["six five unseen [aside] [/b] :star:"]  # the tenth that is kept for validation
+    # The tenth that is kept for validation.
+    + 4 * ["six five unseen [aside] [/b] :star: " + "three four five six one two " * 3]
 )
 
 
@@ -207,7 +208,7 @@ def test_the_best_model_is_the_one_of_the_lowest_validation_loss(text_run):
 
 def test_words_are_shown_as_they_are_written(text_run):
     folder, result = text_run
-    (line,) = (line for line in result.stdout.splitlines() if "[aside] [/b]" in line)
+    line = next(line for line in result.stdout.splitlines() if "[aside] [/b] :star:" in line)
     assert line.split()[:6] == ["six", "five", "[UNK]", "[aside]", "[/b]", ":star:"]
     tags = read_events(folder / "attention")
     assert {r"attention/one [/b] $\frac$/layer_1", "attention/two three/layer_2"} <= set(tags)

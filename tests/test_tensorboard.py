@@ -1,0 +1,174 @@
+"""A run, as a real TensorBoard serves it and a real browser shows it."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from callbacks import spread_epochs
+
+LAST_EPOCH = 59
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=15000",
+    "--window-size=1280,900",
+]
+
+
+@pytest.fixture(scope="module")
+def tensorboard(toy_run, tmp_path_factory):
+    """The address of a server over the run, which has read all of it."""
+    output = tmp_path_factory.mktemp("tensorboard") / "output.txt"
+    with output.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tensorboard.main", "--logdir", toy_run.parent]
+            + ["--host", "127.0.0.1", "--port", "0", "--samples_per_plugin=images=1000,text=1000"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        address = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", output.read_text()))[0]
+        wait_for(lambda: "toy/hparams" in get_json(f"{address}/data/plugin/scalars/tags"))
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def wait_for(question, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := question():
+            return answer
+        time.sleep(0.2)
+    raise TimeoutError("TensorBoard does not answer")
+
+
+def get(address, **query):
+    address += f"?{urllib.parse.urlencode(query)}" if query else ""
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return answer.read()
+
+
+def get_json(address, **query):
+    return json.loads(get(address, **query))
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_the_film_of_each_layer_has_a_picture_for_each_drawn_epoch(tensorboard, layer):
+    plugin = f"{tensorboard}/data/plugin/images"
+    (tags,) = get_json(f"{plugin}/tags").values()
+    assert set(tags) == {"attention/i love deep/layer_1", "attention/i love deep/layer_2"}
+
+    tag = f"attention/i love deep/layer_{layer}"
+    film = get_json(f"{plugin}/images", run="toy/attention", tag=tag, sample=0)
+    assert [frame["step"] for frame in film] == spread_epochs(LAST_EPOCH + 1)
+
+    pictures = [
+        Image.open(io.BytesIO(get(f"{plugin}/individualImage?{frame['query']}")), formats=["PNG"])
+        for frame in (film[0], film[-1])
+    ]
+    assert pictures[0].size == pictures[1].size
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+def test_every_epoch_has_a_table_of_predictions(tensorboard):
+    plugin = f"{tensorboard}/data/plugin/text"
+    assert get_json(f"{plugin}/tags") == {"toy/samples": ["samples"]}
+    tables = get_json(f"{plugin}/text", run="toy/samples", tag="samples")
+    assert [table["step"] for table in tables] == list(range(LAST_EPOCH + 1))
+    assert "<td>i love deep</td>\n<td>learning</td>\n<td>" in tables[-1]["text"]
+
+
+def test_curves_reach_to_the_last_epoch(tensorboard):
+    plugin = f"{tensorboard}/data/plugin/scalars"
+    tags = {run: set(tags) for run, tags in get_json(f"{plugin}/tags").items()}
+    figures = {"epoch_loss", "epoch_accuracy", "epoch_perplexity"}
+    assert tags == {
+        "toy/train": {*figures, "epoch_learning_rate"},
+        "toy/evaluation": figures,
+        "toy/hparams": {"final/loss", "final/accuracy", "final/perplexity"},
+        "toy/attention": {
+            f"attention_entropy/i love deep/layer_{layer}_head_{head}"
+            for layer in (1, 2)
+            for head in (1, 2)
+        },
+    }
+    curve = get_json(f"{plugin}/scalars", run="toy/train", tag="epoch_loss")
+    _, steps, losses = zip(*curve, strict=True)
+    assert list(steps) == list(range(LAST_EPOCH + 1))
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_run_is_a_row_of_hyper_parameters_and_results(tensorboard, toy_run):
+    request = urllib.request.Request(
+        f"{tensorboard}/data/plugin/hparams/session_groups",
+        json.dumps(
+            {"allowedStatuses": ["STATUS_UNKNOWN"], "startIndex": 0, "sliceSize": 10}
+        ).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        (group,) = json.load(answer)["sessionGroups"]
+    config = json.loads((toy_run / "config.json").read_text())
+    names = {"model", "layers", "heads", "d_model", "dff", "dropout", "corpus", "learning_rate"}
+    names |= {"context_length", "vocabulary_size", "validation_split", "epochs", "batch_size"}
+    names |= {"seed"}
+    assert {name: group["hparams"].get(name) for name in names} == {
+        name: config[name] for name in names
+    }
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    assert metrics["final/loss"] > 0
+    assert 0 < metrics["final/accuracy"] <= 1
+    assert metrics["final/perplexity"] == pytest.approx(np.exp(metrics["final/loss"]), rel=1e-5)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser: `chromium` is not installed")
+@pytest.mark.parametrize("dashboard", ["images", "text", "scalars", "hparams", "timeseries"])
+def test_a_browser_shows_the_dashboard(tensorboard, tmp_path, dashboard):
+    screenshot = tmp_path / f"{dashboard}.png"
+    browser = subprocess.Popen(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}"]
+        + [f"--screenshot={screenshot}", f"{tensorboard}/#{dashboard}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert browser.wait(timeout=60) == 0
+    finally:
+        if browser.poll() is None:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait()
+    picture = np.asarray(Image.open(screenshot).convert("RGB"))
+    assert picture.shape == (900, 1280, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    if dashboard in ("images", "timeseries"):
+        yellow = np.abs(picture.astype(int) - (253, 231, 37)).sum(axis=-1) < 40
+        assert yellow.sum() > 20, "the upper end of the heatmaps' colour scale is not to be seen"
+    content = picture[300:, 350:]  # below the page's head, and beside its settings
+    assert (content != content[0, 0]).any(axis=-1).mean() > 0.01
