@@ -5,6 +5,7 @@ Importing this module does not import Keras, so that `--help` and errors come at
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -133,6 +134,8 @@ def import_keras(threads: int | None = None) -> None:
         threads: how many threads one TensorFlow operation may use. Default None: all cores.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Among others, that many models in one process are compiled one after the other.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet_stderr():
         # TensorFlow also on the JAX backend: tf.data feeds it and tf.summary logs it.
         import tensorflow as tf

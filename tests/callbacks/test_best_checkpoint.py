@@ -62,11 +62,28 @@ def test_the_file_holds_weights_and_optimizer_of_the_epoch_with_the_lowest_val_l
         assert path.read_bytes() == recorder.files[3] == recorder.files[2]
 
 
-def test_training_goes_on_undisturbed(tmp_path, model, train, examples, fresh_weights):
-    train(BestCheckpoint(tmp_path / "best.keras", examples, time_share=1))
+def test_training_goes_on_undisturbed_by_a_save_that_came_late(
+    tmp_path, model, train, examples, fresh_weights
+):
+    path = tmp_path / "best.keras"
+    checkpoint = BestCheckpoint(path, examples, time_share=0)
+
+    def allow_saving(epoch, logs):
+        checkpoint.time_share = int(epoch >= 2)  # when the model is worse already
+
+    recorder = Recorder(path)
+    train(
+        recorder,
+        keras.callbacks.LambdaCallback(on_epoch_begin=allow_saving),
+        checkpoint,
+        epochs=4,
+    )
+    assert checkpoint.best_epoch == 1
+    assert recorder.files[1] == recorder.files[2] != recorder.files[3] == path.read_bytes()
+
     watched = all_variables(model)
     fresh_weights()
-    train()
+    train(Recorder(path), epochs=4)
     assert_equal(watched, all_variables(model))
 
 

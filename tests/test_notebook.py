@@ -1,0 +1,115 @@
+"""The guided walk runs as it stands, in a kernel of its own, and says what it should."""
+
+import re
+import shutil
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.conftest import PROJECT
+
+NOTEBOOK = PROJECT / "notebooks" / "transformer.ipynb"
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The notebook after a run in a copy of the project, and the files that the run left there."""
+    home = tmp_path_factory.mktemp("notebook")
+    copy = home / "project"
+    no_sources = shutil.ignore_patterns(".*", "logs", "tests", "benchmarks", "docs", "__pycache__")
+    shutil.copytree(PROJECT, copy, ignore=no_sources)
+    before = files_of(copy)
+    notebook = nbformat.read(copy / "notebooks" / NOTEBOOK.name, as_version=4)
+    for cell in code_cells(notebook):
+        cell.outputs = []
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        for variable in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
+            environment.setenv(variable, str(home / variable))
+        client = NotebookClient(
+            notebook, timeout=120, resources={"metadata": {"path": str(copy / "notebooks")}}
+        )
+        client.execute()
+    return notebook, files_of(copy) - before
+
+
+def files_of(folder):
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds_of_output(cell):
+    """What a cell shows: names of streams, and the richest form of every picture."""
+    return {
+        output.name if output.output_type == "stream" else max(output.data, key="image".__le__)
+        for output in cell.outputs
+    }
+
+
+def printed(notebook):
+    return "".join(
+        output.text
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
+
+
+def test_it_runs_and_every_cell_shows_what_the_committed_file_shows(executed, committed):
+    notebook, _ = executed
+    shown = [kinds_of_output(cell) for cell in code_cells(notebook)]
+    assert [kinds_of_output(cell) for cell in code_cells(committed)] == shown
+    assert not any("stderr" in kinds for kinds in shown), "a warning or a log is shown"
+    assert sum("image/png" in kinds for kinds in shown) == 4
+
+
+def test_the_committed_file_was_run_once_from_top_to_bottom(committed):
+    counts = [cell.execution_count for cell in code_cells(committed)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_running_it_leaves_no_files_behind(executed):
+    _, new_files = executed
+    assert not new_files
+
+
+@pytest.mark.parametrize("which", ["executed", "committed"])
+def test_it_learns_what_can_be_learned(which, request):
+    notebook = request.getfixturevalue(which)
+    text = printed(notebook if which == "committed" else notebook[0])
+
+    loss, best = map(float, re.search(r"loss +(\S+), best possible (\S+)", text).groups())
+    assert best == pytest.approx(0.2060)
+    assert best <= loss < best + 0.02
+
+    for prompt, word in [
+        ("i love deep", "learning"),
+        ("deep learning is", "fun"),
+        ("artificial intelligence is", "cool"),
+        ("models learn", "patterns"),
+    ]:
+        assert float(re.search(rf"^{prompt} +{word} (\S+)%$", text, re.MULTILINE)[1]) > 95
+
+    three_ways = re.search(r"^i love  +(.*)$", text, re.MULTILINE)[1]
+    shares = {word: float(share) for word, share in re.findall(r"(\w+) (\S+)%", three_ways)}
+    assert set(shares) == {"deep", "artificial", "models"}
+    assert all(25 < share < 42 for share in shares.values())
+
+    assert "largest change of an output: 0e+00" in text
+    assert "the same logits, to the last bit: True" in text
+
+
+def test_the_file_is_small_and_knows_no_machine(committed):
+    assert NOTEBOOK.stat().st_size < 1_000_000
+    assert set(committed.metadata) == {"kernelspec", "language_info"}
+    assert all(not cell.metadata for cell in committed.cells)
+    assert not re.search(r"(/home/|/root/|/tmp/|/work/|/Users/|\\Users\\)", NOTEBOOK.read_text())
