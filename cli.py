@@ -97,15 +97,9 @@ def text(wanted: str, is_right: Callable[[str], bool] = bool) -> Callable[[str],
 def run(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a script's `main` and exits with its status; bad input is one line and status 2."""
     name = os.path.basename(sys.argv[0])
-    interrupted = False
-
-    def interrupt(signal_number, frame):
-        nonlocal interrupted
-        interrupted = True
-        raise KeyboardInterrupt
-
+    sys.stdout.reconfigure(errors="replace")  # a word it can't show is no reason to stop
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if it is ignored
-        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGINT, _exit_at_once)
     try:
         try:
             status = main(sys.argv[1:])
@@ -118,13 +112,25 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (KeyboardInterrupt, Exception) as error:
-        # A library in the middle of its work may make another error of a KeyboardInterrupt.
-        if not (interrupted or isinstance(error, KeyboardInterrupt)):
-            raise
+    except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)
+
+
+def _exit_at_once(signal_number, frame):
+    """Ends the process at Ctrl-C.
+
+    Python's own answer is an exception, and a library that it hits may swallow it or turn it into
+    another one. There is nothing to close yet: training, which has files open, answers Ctrl-C
+    with `callbacks.StopOnInterrupt`.
+    """
+    name = os.path.basename(sys.argv[0])
+    os.write(_STDERR, f"{name}: interrupted\n".encode())
+    os._exit(130)
+
+
+_STDERR = os.dup(2)  # not what file descriptor 2 points to while Keras is imported
 
 
 def import_keras(threads: int | None = None) -> None:

@@ -108,31 +108,28 @@ def _decode(path: Path | str, content: bytes) -> str:
 
 
 def _fetch(address: str) -> Path:
-    """The local copy of what is at `address`, fetched the first time and checked ever after."""
+    """The local copy of what is at `address`, fetched unless a whole one is there."""
     import keras  # for get_file, which only addresses need
 
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "mini_transformer"
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
-    hash_file = cache / f"{name}.sha256"
+    path, hash_file = cache / f"{name}.txt", cache / f"{name}.sha256"
     try:
-        cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
         # The hash is written after the whole text has arrived: without it the copy is incomplete.
-        known_hash = hash_file.read_text() if hash_file.exists() else None
-        path = Path(
-            keras.utils.get_file(
-                f"{name}.txt",
-                origin=address,
-                file_hash=known_hash,
-                force_download=known_hash is None,
-                cache_subdir="",
-                cache_dir=str(cache),
-            )
+        if path.exists() and hash_file.exists() and hash_file.read_text() == _hash(path):
+            return path
+        cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
+        keras.utils.get_file(
+            path.name, origin=address, force_download=True, cache_subdir="", cache_dir=str(cache)
         )
-        if known_hash is None:
-            temporary = hash_file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(hashlib.sha256(path.read_bytes()).hexdigest())
-            temporary.replace(hash_file)
+        temporary = hash_file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(_hash(path))
+        temporary.replace(hash_file)
     except Exception as error:  # get_file raises bare Exceptions for what the server answers
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{address}: expected a text to fetch ({reason})") from error
     return path
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -198,8 +198,10 @@ def test_looking_at_attention_does_not_change_what_is_saved(model, tmp_path):
     model.attention("i love deep")
     model.predict_next("i love")
     model.save(tmp_path / "after.keras")
+    keras.Model(model.input, model.output).save(tmp_path / "plain.keras")
     before = stored_paths(tmp_path / "before.keras")
     assert before == stored_paths(tmp_path / "after.keras")
+    assert before == stored_paths(tmp_path / "plain.keras")
     arrays = [path for path in before if path.rsplit("/", 1)[-1].isdigit()]
     assert len(arrays) == len(model.weights)
 
