@@ -252,9 +252,9 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     hparams = {
         key: value
         for key, value in dataclasses.asdict(settings).items()
-        if isinstance(value, int | float | str)
+        if isinstance(value, int | float | str) and key != "logs"
     }
-    callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"])
+    callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
     if not settings.validation_split:
         figures["best possible"] = datasets.best_possible(data.training)
 

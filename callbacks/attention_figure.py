@@ -34,10 +34,12 @@ class AttentionFigure:
         first, last = layers
         rows, columns = last - first + 1, num_heads
         labels = [token if len(token) <= 12 else f"{token[:11]}…" for token in tokens]
-        side = max(1.7, 0.27 * len(tokens))  # inches: room for each label at its font size
+        # Inches. TensorBoard shows thumbnails of some 350 pixels: a larger picture would be shrunk
+        # until its labels can't be read.
+        side = max(1.15, 0.2 * len(tokens))
         label_room = 0.085 * max(len(label) for label in labels) + 0.2
         self.figure = Figure(
-            figsize=(columns * (side + 0.2) + label_room + 0.9, rows * (side + 0.5) + label_room),
+            figsize=(columns * (side + 0.1) + label_room + 0.65, rows * (side + 0.4) + label_room),
             dpi=100,
             layout="compressed",
         )
@@ -61,9 +63,7 @@ class AttentionFigure:
             panel.set_xlabel("attends to", fontsize=10)
         for panel in axes[:, 0]:
             panel.set_ylabel("token", fontsize=10)
-        self.figure.colorbar(
-            self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], label="attention score", aspect=25
-        )
+        self.figure.colorbar(self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], aspect=25)
         self._shape = (rows, columns, len(tokens), len(tokens))
         self._background = None
 

@@ -11,9 +11,10 @@ import keras
 class BestCheckpoint(keras.callbacks.Callback):
     """Saves the model with the lowest loss so far to one `.keras` file.
 
-    Which loss that is depends on `dataset`. Without it, `val_loss` after each epoch. With it, the
-    loss of a clean evaluation of that dataset: the loss that `fit` reports for training data is
-    disturbed by dropout, and averages over weights that change during the epoch.
+    Which loss that is depends on `dataset`. Without it, `val_loss` after each epoch (so `fit` must
+    validate each, as it does by default). With it, the loss of a clean evaluation of that dataset:
+    the loss that `fit` reports for training data is disturbed by dropout, and averages over
+    weights that change during the epoch.
 
     Saving takes some 50 ms, as long as ten epochs of a tiny job. So at most `time_share` of the
     training time goes into it: a best model that comes too soon after the last save is kept in

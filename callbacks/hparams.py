@@ -3,13 +3,16 @@
 from pathlib import Path
 
 
-def write_hparams(log_dir: str | Path, hparams: dict, metrics: dict[str, float]) -> None:
+def write_hparams(
+    log_dir: str | Path, hparams: dict, metrics: dict[str, float], name: str | None = None
+) -> None:
     """Writes one trial: TensorBoard's HParams dashboard shows each run's as a row.
 
     Args:
-        log_dir: folder for the event file; the trial is named after it.
+        log_dir: folder for the event file.
         hparams: hyper-parameters by name: numbers, strings or booleans.
         metrics: final figures by name; they are tagged `final/<name>`.
+        name: the trial's name in the dashboard. Default None: `log_dir`.
 
     Example:
 
@@ -20,7 +23,7 @@ def write_hparams(log_dir: str | Path, hparams: dict, metrics: dict[str, float])
 
     writer = tf.summary.create_file_writer(str(log_dir))
     with writer.as_default(step=0):
-        hp.hparams(hparams, trial_id=str(log_dir))
+        hp.hparams(hparams, trial_id=name or str(log_dir))
         for name, value in metrics.items():
             tf.summary.scalar(f"final/{name}", value)
     writer.close()

@@ -19,7 +19,7 @@ def spread_epochs(epochs: int, count: int = 40) -> list[int]:
     if epochs <= count:
         return list(range(epochs))
     chosen = np.array([])
-    points = count
+    points = max(count, 2)
     while len(chosen) < count:  # early points round to the same epoch: add points until enough
         chosen = np.unique(np.geomspace(1, epochs, points).round().astype(int)) - 1
         points += 1
