@@ -165,7 +165,8 @@ def training_dataset(examples: Examples, batch_size: int, seed: int):
 
     Args:
         examples: what to batch.
-        batch_size: examples in a batch; an epoch's last batch may be smaller.
+        batch_size: examples in a batch. An epoch's last batch is filled up with padding of weight
+            0: batches of one shape are compiled once.
         seed: a non-negative integer.
 
     Returns:
@@ -180,29 +181,31 @@ def training_dataset(examples: Examples, batch_size: int, seed: int):
 
     def batch(step):
         epoch, step_in_epoch = step // steps, step % steps
-        start = step_in_epoch * batch_size
-        positions = tf.range(start, tf.minimum(start + batch_size, count))
+        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
         rows = tf.random.experimental.index_shuffle(
-            positions, seed=tf.stack([tf.cast(seed, tf.int64), epoch]), max_index=count - 1
+            tf.minimum(positions, count - 1),
+            seed=tf.stack([tf.cast(seed, tf.int64), epoch]),
+            max_index=count - 1,
         )
-        return tuple(tf.gather(array, rows) for array in arrays)
+        is_example = (positions < count)[:, None]
+        return tuple(tf.where(is_example, tf.gather(a, rows), tf.zeros_like(a[:1])) for a in arrays)
 
-    dataset = tf.data.Dataset.range(np.iinfo("int64").max).map(batch)
-    if count % batch_size == 0:  # tell the compiler that all batches are of one size
-        shape = (batch_size, examples.token_ids.shape[1])
-        dataset = dataset.map(lambda *arrays: tuple(tf.ensure_shape(a, shape) for a in arrays))
-    return dataset.prefetch(2)
+    return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
 
 
 def evaluation_dataset(examples: Examples, batch_size: int):
     """A `tf.data.Dataset` of every example once, in order.
 
     Returns:
-        Batches of (token_ids, targets, weights), each (batch_size, T); the last may be smaller.
+        Batches of (token_ids, targets, weights), each (batch_size, T); the last is filled up with
+        padding of weight 0.
     """
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensor_slices(tuple(examples)).batch(batch_size).prefetch(2)
+    missing = -len(examples.token_ids) % batch_size
+    arrays = tuple(np.pad(array, ((0, missing), (0, 0))) for array in examples)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
 def steps_per_epoch(examples: Examples, batch_size: int) -> int:
