@@ -6,8 +6,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from callbacks.attention_figure import AttentionFigure
+from callbacks.summaries import image_pb, write_summaries
 
 
 class AttentionHeatmaps(keras.callbacks.Callback):
@@ -67,7 +69,6 @@ class AttentionHeatmaps(keras.callbacks.Callback):
             )
         import tensorflow as tf  # for tf.summary, on every backend
 
-        self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(self.log_dir)
         self._pictures = {}
         self._begin = time.perf_counter()
@@ -91,15 +92,18 @@ class AttentionHeatmaps(keras.callbacks.Callback):
 
     def _draw(self):
         begin = time.perf_counter()
-        with self._writer.as_default(step=self._epoch):
-            for text in self.texts:
-                tokens, scores = self.model.attention(text)  # (layers, N, T, T)
-                for number, layer_scores in enumerate(scores, start=1):
-                    picture = self._picture(text, number, tokens, len(layer_scores))
-                    self._summary.image(
-                        f"attention/{text}/layer_{number}", picture.draw(layer_scores[None])[None]
-                    )
-                    self._write_entropy(text, number, layer_scores)
+        summaries = []
+        for text in self.texts:
+            tokens, scores = self.model.attention(text)  # (layers, N, T, T)
+            for number, layer_scores in enumerate(scores, start=1):
+                pixels = self._picture(text, number, tokens, len(layer_scores)).draw(
+                    layer_scores[None]
+                )
+                summaries.append(image_pb(f"attention/{text}/layer_{number}", pixels))
+                for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
+                    tag = f"attention_entropy/{text}/layer_{number}_head_{head}"
+                    summaries.append(scalar_pb(tag, entropy))
+        write_summaries(self._writer, self._epoch, summaries)
         self._drawn = self._epoch
         self._seconds += time.perf_counter() - begin
 
@@ -109,7 +113,8 @@ class AttentionHeatmaps(keras.callbacks.Callback):
             self._pictures[key] = AttentionFigure(tokens, (number, number), num_heads)
         return self._pictures[key]
 
-    def _write_entropy(self, text, number, scores):
-        entropy = -np.sum(scores * np.log(np.maximum(scores, 1e-12)), axis=-1)  # (N, T)
-        for head, value in enumerate(entropy.mean(axis=-1), start=1):
-            self._summary.scalar(f"attention_entropy/{text}/layer_{number}_head_{head}", value)
+
+def _mean_entropy(scores: np.ndarray) -> np.ndarray:
+    """Of each head, the mean over queries of the entropy of its row, in nats: (N,)."""
+    entropy = -np.sum(scores * np.log(np.maximum(scores, 1e-12)), axis=-1)  # (N, T)
+    return entropy.mean(axis=-1)

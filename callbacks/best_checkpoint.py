@@ -6,6 +6,9 @@ from collections.abc import Container
 from pathlib import Path
 
 import keras
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+
+from callbacks.summaries import write_summaries
 
 
 class BestCheckpoint(keras.callbacks.Callback):
@@ -27,7 +30,7 @@ class BestCheckpoint(keras.callbacks.Callback):
             include the last one. Default None: after each.
         log_dir: with `dataset`, folder for an event file with the evaluations' figures, tagged
             and stepped as Keras's TensorBoard callback does. Default None: not written.
-        time_share: largest share of the training time for saving. Default 0.02.
+        time_share: largest share of the training time for saving. Default 0.01.
 
     Attributes:
         best_loss: the lowest loss so far, infinity before the first.
@@ -48,7 +51,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         dataset=None,
         epochs: Container[int] | None = None,
         log_dir: str | Path | None = None,
-        time_share: float = 0.02,
+        time_share: float = 0.01,
     ):
         super().__init__()
         self.path = Path(path)
@@ -66,7 +69,6 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self.log_dir is not None:
             import tensorflow as tf  # for tf.summary, on every backend
 
-            self._summary = tf.summary
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -96,9 +98,8 @@ class BestCheckpoint(keras.callbacks.Callback):
             return math.inf
         figures = self.model.evaluate(self.dataset, verbose=0, return_dict=True)
         if self.log_dir is not None:
-            with self._writer.as_default(step=epoch):
-                for name, value in figures.items():
-                    self._summary.scalar(f"epoch_{name}", value)
+            summaries = (scalar_pb(f"epoch_{name}", value) for name, value in figures.items())
+            write_summaries(self._writer, epoch, summaries)
         return figures["loss"]
 
     def _variables(self):

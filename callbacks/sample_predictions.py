@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+from tensorboard.plugins.text.summary_v2 import text_pb
+
+from callbacks.summaries import write_summaries
 
 
 class SamplePredictions(keras.callbacks.Callback):
@@ -41,12 +44,10 @@ class SamplePredictions(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         import tensorflow as tf  # for tf.summary, on every backend
 
-        self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(self.log_dir)
 
     def on_epoch_end(self, epoch, logs=None):
-        with self._writer.as_default(step=epoch):
-            self._summary.text("samples", self._table())
+        write_summaries(self._writer, epoch, [text_pb("samples", self._table())])
 
     def on_train_end(self, logs=None):
         self._writer.close()

@@ -84,7 +84,8 @@ class LanguageModel(keras.Model):
         logits = self.predict_on_batch(token_ids)  # (B, T, V)
         last = np.array([len(ids) - 1 for ids in encoded])
         last_logits = logits[np.arange(len(encoded)), last].astype("float32")  # (B, V)
-        return ops.convert_to_numpy(ops.softmax(last_logits, axis=-1))
+        unnormalised = np.exp(last_logits - last_logits.max(axis=-1, keepdims=True))
+        return unnormalised / unnormalised.sum(axis=-1, keepdims=True)
 
     def predict_next(self, text: str, k: int = 5) -> list[tuple[str, float]]:
         """The k most likely next tokens after `text`, the likeliest first.
