@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -87,9 +88,8 @@ def score_model(
     """
     sentences = _own_sentences(path, model) if corpus is None else _read_corpus(corpus).sentences
     tokenizer = model.tokenizer
-    examples = datasets.prefix_examples(tokenizer.encode_batch(sentences), model.context_length)
-    count = len(examples.token_ids)
-    if not count:
+    prefixes = datasets.make_prefixes(tokenizer.encode_batch(sentences), model.context_length)
+    if not prefixes.count:
         raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
     words = datasets.cut_windows([tokenizer.split(s) for s in sentences], model.context_length)
     characters = sum(len(word) + 1 for window in words for word in window[1:])
@@ -98,7 +98,7 @@ def score_model(
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), Perplexity(), MaskedAccuracy(), MaskedAccuracy(k=5)],
     )
-    dataset = datasets.evaluation_dataset(examples, batch_size)
+    dataset = datasets.evaluation_dataset(prefixes, batch_size)
     model.evaluate(dataset.take(1), verbose=0)  # compiles
     begin = time.perf_counter()
     figures = model.evaluate(dataset, verbose=0, return_dict=True)
@@ -112,9 +112,9 @@ def score_model(
         perplexity=figures["perplexity"],
         top1=figures["accuracy"],
         top5=figures["top5_accuracy"],
-        bits_per_character=figures["loss"] * count / math.log(2) / characters,
-        tokens_per_second=count / seconds,
-        unknown=float((examples.targets == tokenizer.unknown_id).sum() / count),
+        bits_per_character=figures["loss"] * prefixes.count / math.log(2) / characters,
+        tokens_per_second=prefixes.count / seconds,
+        unknown=float(np.mean(prefixes.targets == tokenizer.unknown_id)),
     )
 
 

@@ -36,22 +36,22 @@ class Data(NamedTuple):
 
     Attributes:
         tokenizer: made of the training sentences.
-        training: examples to train on.
-        evaluation: examples that figures are reported on: the validation part of the corpus, or
-            the training examples where there is none.
+        training: prefixes to train on.
+        evaluation: prefixes that figures are reported on: the validation part of the corpus, or
+            those to train on where there is none.
         samples: pairs of a prompt and what follows it, for the tables of predictions.
         probes: texts whose attention is drawn.
     """
 
     tokenizer: WordTokenizer
-    training: datasets.Examples
-    evaluation: datasets.Examples
+    training: datasets.Prefixes
+    evaluation: datasets.Prefixes
     samples: list[tuple[str, str]]
     probes: list[str]
 
 
 def prepare_data(settings: Settings, corpus: Corpus) -> Data:
-    """Turns a corpus into token ids and examples.
+    """Turns a corpus into token ids and prefixes.
 
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
@@ -70,16 +70,16 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         )
     encoded, held_out = (tokenizer.encode_batch(part) for part in (sentences, held_out))
     training, evaluation = (
-        datasets.prefix_examples(part, settings.context_length) for part in (encoded, held_out)
+        datasets.make_prefixes(part, settings.context_length) for part in (encoded, held_out)
     )
-    if not len(training.token_ids):
+    if not training.count:
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected a line of at least two words to train "
             "on, found none"
         )
     if not settings.validation_split:
         held_out, evaluation = encoded, training
-    if not len(evaluation.token_ids):
+    if not evaluation.count:
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
             "holds no line of at least two words; expected a larger share, or 0"
@@ -136,9 +136,9 @@ def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> N
     """Says what is about to be trained, and on what."""
     console.print(
         f"corpus  {settings.corpus}: {len(data.tokenizer.words):,} words known, "
-        f"{len(data.training.token_ids):,} prefixes to train on, "
+        f"{data.training.count:,} prefixes to train on, "
         + (
-            f"{len(data.evaluation.token_ids):,} to validate on\n"
+            f"{data.evaluation.count:,} to validate on\n"
             if settings.validation_split
             else "none kept for validation\n"
         )

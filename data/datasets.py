@@ -1,24 +1,37 @@
 """From token ids to batches of (token_ids, targets, weights)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Examples(NamedTuple):
-    """Arrays of one shape, (examples, T), padded on the right with id 0.
+class Prefixes(NamedTuple):
+    """The progressive prefixes of some windows of text, each with the token that follows it.
+
+    Written out, a window of T + 1 tokens would take T rows of T. So only the windows are kept, and
+    each batch is written out when its turn comes.
 
     Attributes:
-        token_ids: int32, what the model reads.
-        targets: int32, what it should say at each position.
-        weights: float32, 0 for a position that does not count.
+        windows: int32, (windows, T + 1), padded on the right with id 0.
+        rows: int32, (prefixes,), in which window each prefix lies.
+        lengths: int32, (prefixes,), of how many tokens it is.
     """
 
-    token_ids: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
+    windows: np.ndarray
+    rows: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many prefixes there are."""
+        return len(self.rows)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The token that follows each prefix, int32, (prefixes,)."""
+        return self.windows[self.rows, self.lengths]
 
 
 def split_sentences(sentences: list, validation_split: float) -> tuple[list, list]:
@@ -48,41 +61,34 @@ def cut_windows(sentences: Iterable[Sequence], length: int) -> list[Sequence]:
     ]
 
 
-def prefix_examples(sentences: Iterable[list[int]], context_length: int) -> Examples:
+def make_prefixes(sentences: Iterable[list[int]], context_length: int) -> Prefixes:
     """Turns each sentence into its progressive prefixes, each with the token that follows it.
 
-    `[2, 3, 4]` becomes `[2] -> 3` and `[2, 3] -> 4`. Only the last token of each prefix counts.
-    A sentence longer than `context_length` tokens is cut into windows of that many first.
+    `[2, 3, 4]` becomes `[2] -> 3` and `[2, 3] -> 4`. A sentence longer than `context_length` tokens
+    is cut into windows of that many first.
 
     Args:
         sentences: token ids, one list a sentence. A sentence of one token gives nothing.
         context_length: longest window, in tokens, at least 2.
 
     Returns:
-        The examples, as wide as the longest prefix.
+        The prefixes, in the order of the text.
 
     Example:
 
-    >>> examples = prefix_examples([[2, 3, 4]], context_length=4)
-    >>> examples.token_ids.tolist(), examples.targets.tolist()
-    ([[2, 0], [2, 3]], [[3, 0], [0, 4]])
-    >>> examples.weights.tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
+    >>> prefixes = make_prefixes([[2, 3, 4], [5, 6]], context_length=4)
+    >>> prefixes.windows.tolist(), prefixes.rows.tolist(), prefixes.lengths.tolist()
+    ([[2, 3, 4], [5, 6, 0]], [0, 0, 1], [1, 2, 1])
+    >>> prefixes.targets.tolist()
+    [3, 4, 6]
     """
-    windows = cut_windows(sentences, context_length)
-    width = max((len(window) for window in windows), default=1) - 1
-    count = sum(len(window) - 1 for window in windows)
-    token_ids = np.zeros((count, width), "int32")
-    targets = np.zeros((count, width), "int32")
-    weights = np.zeros((count, width), "float32")
-    row = 0
-    for window in windows:
-        for length in range(1, len(window)):
-            token_ids[row, :length] = window[:length]
-            targets[row, length - 1] = window[length]
-            weights[row, length - 1] = 1
-            row += 1
-    return Examples(token_ids, targets, weights)
+    cut = [window for window in cut_windows(sentences, context_length) if len(window) > 1]
+    windows = np.zeros((len(cut), max(map(len, cut), default=1)), "int32")
+    for row, window in zip(windows, cut, strict=True):
+        row[: len(window)] = window
+    lengths = [length for window in cut for length in range(1, len(window))]
+    rows = np.repeat(np.arange(len(cut), dtype="int32"), [len(window) - 1 for window in cut])
+    return Prefixes(windows, rows, np.array(lengths, "int32"))
 
 
 def sample_prompts(
@@ -126,8 +132,8 @@ def sample_probe(sentences: Sequence[list[int]], context_length: int) -> list[in
     return long[: min(len(long), context_length, 9) - 1]
 
 
-def best_possible(examples: Examples) -> dict[str, float]:
-    """The best figures that any model can reach on these examples.
+def best_possible(prefixes: Prefixes) -> dict[str, float]:
+    """The best figures that any model can reach on these prefixes.
 
     A prefix that is followed by several different tokens can't be predicted with certainty: the
     best that a model can do is to give each follower the share of times that it follows. The loss
@@ -139,75 +145,91 @@ def best_possible(examples: Examples) -> dict[str, float]:
 
     Example:
 
-    >>> figures = best_possible(prefix_examples([[2, 3], [2, 4]], context_length=2))
+    >>> figures = best_possible(make_prefixes([[2, 3], [2, 4]], context_length=2))
     >>> round(figures["loss"], 4), figures["accuracy"]  # log 2, and one right of two
     (0.6931, 0.5)
     """
-    followers = defaultdict(lambda: defaultdict(int))
-    for token_ids, targets, weights in zip(*examples, strict=True):
-        position = int(np.flatnonzero(weights)[0])
-        followers[token_ids.tobytes()][int(targets[position])] += 1
+    followers = defaultdict(Counter)
+    for row, length in zip(prefixes.rows, prefixes.lengths, strict=True):
+        window = prefixes.windows[row]
+        followers[window[:length].tobytes()][window[length]] += 1
     loss = right = 0.0
-    for counts in followers.values():
-        counts = np.array(list(counts.values()))
+    for counter in followers.values():
+        counts = np.array(list(counter.values()))
         loss -= np.sum(counts * np.log(counts / counts.sum()))
         right += counts.max()
-    total = len(examples.token_ids)
-    loss, accuracy = float(loss / total), float(right / total)
+    loss, accuracy = float(loss / prefixes.count), float(right / prefixes.count)
     return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
 
 
-def training_dataset(examples: Examples, batch_size: int, seed: int):
-    """An endless `tf.data.Dataset` of shuffled batches; each epoch holds every example once.
+def training_dataset(prefixes: Prefixes, batch_size: int, seed: int):
+    """An endless `tf.data.Dataset` of shuffled batches; each epoch holds every prefix once.
 
     The batch of a step is a function of `(seed, step)` alone, so that a run can be taken up at
-    any step: epoch e shuffles the examples by a permutation that (seed, e) makes.
+    any step: epoch e shuffles the prefixes by a permutation that (seed, e) makes.
 
     Args:
-        examples: what to batch.
-        batch_size: examples in a batch. An epoch's last batch is filled up with padding of weight
-            0: batches of one shape are compiled once.
+        prefixes: what to batch.
+        batch_size: prefixes in a batch.
         seed: a non-negative integer.
 
     Returns:
-        Batches of (token_ids, targets, weights), each (batch_size, T). There are
-        `steps_per_epoch(examples, batch_size)` in an epoch.
+        Batches of (token_ids, targets, weights): int32, int32 and float32, each (batch_size, T).
+        Only the last token of each prefix has a target and a weight of 1. There are
+        `steps_per_epoch(prefixes, batch_size)` batches in an epoch; the last one is filled up with
+        padding of weight 0, since batches of one shape are compiled once.
     """
     import tensorflow as tf  # where it is needed: everything else here works without
 
-    count = len(examples.token_ids)
-    steps = steps_per_epoch(examples, batch_size)
-    arrays = [tf.constant(array) for array in examples]
+    steps = steps_per_epoch(prefixes, batch_size)
+    write_out = _writer(prefixes)
 
     def batch(step):
         epoch, step_in_epoch = step // steps, step % steps
         positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
-        rows = tf.random.experimental.index_shuffle(
-            tf.minimum(positions, count - 1),
+        shuffled = tf.random.experimental.index_shuffle(
+            tf.minimum(positions, prefixes.count - 1),
             seed=tf.stack([tf.cast(seed, tf.int64), epoch]),
-            max_index=count - 1,
+            max_index=prefixes.count - 1,
         )
-        is_example = (positions < count)[:, None]
-        return tuple(tf.where(is_example, tf.gather(a, rows), tf.zeros_like(a[:1])) for a in arrays)
+        return write_out(tf.where(positions < prefixes.count, shuffled, prefixes.count))
 
     return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
 
 
-def evaluation_dataset(examples: Examples, batch_size: int):
-    """A `tf.data.Dataset` of every example once, in order.
-
-    Returns:
-        Batches of (token_ids, targets, weights), each (batch_size, T); the last is filled up with
-        padding of weight 0.
-    """
+def evaluation_dataset(prefixes: Prefixes, batch_size: int):
+    """A `tf.data.Dataset` of every prefix once, in order, in batches as `training_dataset`'s."""
     import tensorflow as tf
 
-    missing = -len(examples.token_ids) % batch_size
-    arrays = tuple(np.pad(array, ((0, missing), (0, 0))) for array in examples)
-    dataset = tf.data.Dataset.from_tensor_slices(arrays)
-    return dataset.batch(batch_size, drop_remainder=True).prefetch(2)
+    write_out = _writer(prefixes)
+
+    def batch(step):
+        return write_out(step * batch_size + tf.range(batch_size, dtype=tf.int64))
+
+    return tf.data.Dataset.range(steps_per_epoch(prefixes, batch_size)).map(batch).prefetch(2)
 
 
-def steps_per_epoch(examples: Examples, batch_size: int) -> int:
-    """The number of batches that hold every example once."""
-    return -(-len(examples.token_ids) // batch_size)
+def steps_per_epoch(prefixes: Prefixes, batch_size: int) -> int:
+    """The number of batches that hold every prefix once."""
+    return -(-prefixes.count // batch_size)
+
+
+def _writer(prefixes: Prefixes):
+    """A function from numbers of prefixes, (B,), to a batch; a number too large gives padding."""
+    import tensorflow as tf
+
+    all_windows = tf.constant(prefixes.windows)
+    all_rows = tf.constant(np.pad(prefixes.rows, (0, 1)))
+    all_lengths = tf.constant(np.pad(prefixes.lengths, (0, 1)))
+
+    def write_out(numbers):
+        numbers = tf.minimum(numbers, prefixes.count)
+        windows = tf.gather(all_windows, tf.gather(all_rows, numbers))  # (B, T + 1)
+        lengths = tf.gather(all_lengths, numbers)[:, None]  # (B, 1)
+        positions = tf.range(windows.shape[1] - 1)  # (T,)
+        is_last = positions == lengths - 1  # (B, T)
+        token_ids = tf.where(positions < lengths, windows[:, :-1], 0)
+        targets = tf.where(is_last, windows[:, 1:], 0)
+        return token_ids, targets, tf.cast(is_last, tf.float32)
+
+    return write_out

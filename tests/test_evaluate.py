@@ -91,11 +91,11 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     model = EncoderLanguageModel(tokenizer, context_length=4, provenance=provenance)
     path = tmp_path / "best.keras"
     model.save(path)
-    held_out = datasets.prefix_examples(
+    held_out = datasets.make_prefixes(
         [tokenizer.encode(s) for s in ("i love models", "models learn patterns")], 4
     )
     score = evaluation.score_model(str(path), model)
-    expected = model.evaluate(*held_out[:2], sample_weight=held_out[2], verbose=0, return_dict=True)
+    expected = model.evaluate(datasets.evaluation_dataset(held_out, 2), verbose=0, return_dict=True)
     assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
 
     text.write_text("something else entirely\n")

@@ -47,12 +47,12 @@ def saved_numbers(path):
 
 
 def evaluate(path, sentences):
-    """The figures of a saved model on all examples of these sentences."""
+    """The figures of a saved model on all prefixes of these sentences."""
     model = cli.load_model(str(path))
     token_ids = model.tokenizer.encode_batch(sentences)
-    examples = datasets.prefix_examples(token_ids, model.context_length)
+    prefixes = datasets.make_prefixes(token_ids, model.context_length)
     model.jit_compile = False  # quicker than compiling it
-    return model.evaluate(datasets.evaluation_dataset(examples, 8), verbose=0, return_dict=True)
+    return model.evaluate(datasets.evaluation_dataset(prefixes, 8), verbose=0, return_dict=True)
 
 
 def assert_usage_error(status, errors, message):

@@ -54,7 +54,7 @@ def model(tokenizer):
 @pytest.fixture
 def examples(tokenizer):
     """The prefixes of the toy corpus, in two batches of 8."""
-    prefixes = datasets.prefix_examples(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    prefixes = datasets.make_prefixes(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
     return datasets.evaluation_dataset(prefixes, batch_size=8)
 
 

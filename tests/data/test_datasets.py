@@ -8,11 +8,10 @@ import pytest
 
 from data.corpora import TOY_SENTENCES
 from data.datasets import (
-    Examples,
     best_possible,
     cut_windows,
     evaluation_dataset,
-    prefix_examples,
+    make_prefixes,
     sample_probe,
     sample_prompts,
     split_sentences,
@@ -41,40 +40,44 @@ TOY_PAIRS = [
 
 
 @pytest.fixture
-def toy_examples(tokenizer):
-    return prefix_examples(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+def toy_prefixes(tokenizer):
+    return make_prefixes(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
 
 
-def numbered_examples(count):
-    """Examples that can be told apart: the one with number n holds n, 100 n and 1000 n."""
-    numbers = np.arange(1, count + 1, dtype="int32")[:, None]
-    return Examples(numbers, 100 * numbers, (1000 * numbers).astype("float32"))
+def numbered_prefixes(count):
+    """Prefixes that can be told apart: n is followed by 100 n."""
+    return make_prefixes([[n, 100 * n] for n in range(1, count + 1)], context_length=2)
+
+
+def write_out(prefixes):
+    """All prefixes as one batch of arrays."""
+    return next(evaluation_dataset(prefixes, prefixes.count).as_numpy_iterator())
 
 
 def take(dataset, count):
-    """The numbers of the examples in each of the first `count` batches."""
+    """The numbers of the prefixes in each of the first `count` batches."""
     return [batch[0].numpy()[:, 0].tolist() for batch in dataset.take(count)]
 
 
-def test_the_toy_corpus_gives_exactly_the_pairs_of_the_scheme(tokenizer, toy_examples):
-    pairs = [
-        (tokenizer.decode(token_ids), tokenizer.decode(targets))
-        for token_ids, targets in zip(toy_examples.token_ids, toy_examples.targets, strict=True)
-    ]
-    assert pairs == TOY_PAIRS
+def test_the_toy_corpus_gives_exactly_the_pairs_of_the_scheme(tokenizer, toy_prefixes):
+    token_ids, targets, _ = write_out(toy_prefixes)
+    pairs = [tokenizer.decode(ids) for ids in (*token_ids, *targets)]
+    assert list(zip(pairs[:16], pairs[16:], strict=True)) == TOY_PAIRS
+    assert tokenizer.tokens(toy_prefixes.targets) == [target for _, target in TOY_PAIRS]
 
 
-def test_only_the_last_token_of_a_prefix_counts(toy_examples):
-    for token_ids, targets, weights in zip(*toy_examples, strict=True):
+def test_only_the_last_token_of_a_prefix_counts(toy_prefixes):
+    for token_ids, targets, weights in zip(*write_out(toy_prefixes), strict=True):
         length = np.count_nonzero(token_ids)
         assert token_ids[:length].all()
         assert weights.tolist() == np.eye(3)[length - 1].tolist()
         assert np.flatnonzero(targets).tolist() == [length - 1]
 
 
-def test_examples_are_as_wide_as_the_longest_prefix_and_of_fixed_types(toy_examples):
-    assert [array.shape for array in toy_examples] == [(16, 3)] * 3
-    assert [array.dtype for array in toy_examples] == ["int32", "int32", "float32"]
+def test_batches_are_as_wide_as_the_longest_prefix_and_of_fixed_types(toy_prefixes):
+    arrays = write_out(toy_prefixes)
+    assert [array.shape for array in arrays] == [(16, 3)] * 3
+    assert [array.dtype for array in arrays] == ["int32", "int32", "float32"]
 
 
 @pytest.mark.parametrize(
@@ -91,18 +94,19 @@ def test_windows_hold_every_token_once_and_never_cross_a_sentence(sentences, len
 
 
 def test_a_long_sentence_is_cut_before_its_prefixes_are_made():
-    examples = prefix_examples([[2, 3, 4, 5, 6]], context_length=3)
-    assert examples.token_ids.tolist() == [[2, 0], [2, 3], [5, 0]]
-    assert examples.targets.tolist() == [[3, 0], [0, 4], [6, 0]]
+    token_ids, targets, weights = write_out(make_prefixes([[2, 3, 4, 5, 6]], context_length=3))
+    assert token_ids.tolist() == [[2, 0], [2, 3], [5, 0]]
+    assert targets.tolist() == [[3, 0], [0, 4], [6, 0]]
+    assert weights.tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("sentences", [[], [[]], [[2], [3]]])
-def test_sentences_of_one_token_give_no_examples(sentences):
-    assert [len(array) for array in prefix_examples(sentences, context_length=4)] == [0, 0, 0]
+def test_sentences_of_one_token_give_no_prefixes(sentences):
+    assert make_prefixes(sentences, context_length=4).count == 0
 
 
-def test_the_best_possible_on_the_toy_corpus_is_known_exactly(toy_examples):
-    assert best_possible(toy_examples) == pytest.approx(
+def test_the_best_possible_on_the_toy_corpus_is_known_exactly(toy_prefixes):
+    assert best_possible(toy_prefixes) == pytest.approx(
         {
             "loss": 3 * math.log(3) / 16,
             "accuracy": 14 / 16,
@@ -112,17 +116,17 @@ def test_the_best_possible_on_the_toy_corpus_is_known_exactly(toy_examples):
 
 
 def test_the_best_possible_weighs_followers_by_how_often_they_come():
-    examples = prefix_examples([[2, 3], [2, 3], [2, 3], [2, 4]], context_length=2)
-    figures = best_possible(examples)
+    prefixes = make_prefixes([[2, 3], [2, 3], [2, 3], [2, 4]], context_length=2)
+    figures = best_possible(prefixes)
     assert figures["loss"] == pytest.approx(-(3 * math.log(3 / 4) + math.log(1 / 4)) / 4)
     assert figures["accuracy"] == 3 / 4
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(16, 8), (10, 4), (3, 8), (5, 5), (1, 1)])
-def test_each_epoch_holds_every_example_once(count, batch_size):
-    examples = numbered_examples(count)
-    steps = steps_per_epoch(examples, batch_size)
-    batches = take(training_dataset(examples, batch_size, seed=7), 3 * steps)
+def test_each_epoch_holds_every_prefix_once(count, batch_size):
+    prefixes = numbered_prefixes(count)
+    steps = steps_per_epoch(prefixes, batch_size)
+    batches = take(training_dataset(prefixes, batch_size, seed=7), 3 * steps)
     for epoch in range(3):
         epoch_batches = batches[epoch * steps : (epoch + 1) * steps]
         shown = [id_ for id_ in itertools.chain(*epoch_batches) if id_]
@@ -133,31 +137,31 @@ def test_each_epoch_holds_every_example_once(count, batch_size):
     ("count", "batch_size", "sizes"), [(16, 8, [8, 8]), (10, 4, [4, 4, 2]), (3, 8, [3])]
 )
 def test_only_the_last_batch_of_an_epoch_is_filled_up_with_padding(count, batch_size, sizes):
-    examples = numbered_examples(count)
-    training = take(training_dataset(examples, batch_size, seed=0), 2 * len(sizes))
-    evaluation = take(evaluation_dataset(examples, batch_size), -1)
-    assert steps_per_epoch(examples, batch_size) == len(sizes)
+    prefixes = numbered_prefixes(count)
+    training = take(training_dataset(prefixes, batch_size, seed=0), 2 * len(sizes))
+    evaluation = take(evaluation_dataset(prefixes, batch_size), -1)
+    assert steps_per_epoch(prefixes, batch_size) == len(sizes)
     for batches, expected in ((training, 2 * sizes), (evaluation, sizes)):
         assert [len(batch) for batch in batches] == [batch_size] * len(expected)
         assert [np.count_nonzero(batch) for batch in batches] == expected
 
 
-def test_an_example_keeps_its_own_targets_and_weights():
-    for token_ids, targets, weights in training_dataset(numbered_examples(10), 4, seed=0).take(6):
+def test_a_prefix_keeps_its_own_target_and_weight():
+    for token_ids, targets, weights in training_dataset(numbered_prefixes(10), 4, seed=0).take(6):
         np.testing.assert_array_equal(targets, 100 * token_ids)
-        np.testing.assert_array_equal(weights, 1000 * token_ids)
+        np.testing.assert_array_equal(weights, token_ids > 0)
 
 
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
 def test_two_datasets_of_one_seed_agree(seed):
-    first, second = (take(training_dataset(numbered_examples(20), 8, seed), 9) for _ in range(2))
+    first, second = (take(training_dataset(numbered_prefixes(20), 8, seed), 9) for _ in range(2))
     assert first == second
 
 
 def test_another_seed_or_epoch_has_another_order():
-    examples = numbered_examples(64)
-    (first,), (other,) = (take(training_dataset(examples, 64, seed), 1) for seed in (0, 1))
-    epochs = take(training_dataset(examples, 64, seed=0), 4)
+    prefixes = numbered_prefixes(64)
+    (first,), (other,) = (take(training_dataset(prefixes, 64, seed), 1) for seed in (0, 1))
+    epochs = take(training_dataset(prefixes, 64, seed=0), 4)
     assert first != other
     assert len({tuple(epoch) for epoch in epochs}) == 4
     assert sorted(first) not in epochs
@@ -166,7 +170,7 @@ def test_another_seed_or_epoch_has_another_order():
 @pytest.mark.parametrize("step", [1, 2, 5, 1000])
 @pytest.mark.parametrize("count", [16, 20])
 def test_a_batch_depends_on_seed_and_step_alone(count, step):
-    dataset = training_dataset(numbered_examples(count), 8, seed=3)
+    dataset = training_dataset(numbered_prefixes(count), 8, seed=3)
     assert take(dataset.skip(step), 2) == take(dataset, step + 2)[step:]
 
 
@@ -175,14 +179,14 @@ def test_a_batch_depends_on_seed_and_step_alone(count, step):
     "dataset", [lambda e: training_dataset(e, 8, 0), lambda e: evaluation_dataset(e, 8)]
 )
 def test_all_batches_have_one_static_shape(count, dataset):
-    specification = dataset(numbered_examples(count)).element_spec
+    specification = dataset(numbered_prefixes(count)).element_spec
     assert [spec.shape.as_list() for spec in specification] == [[8, 1]] * 3
 
 
-def test_evaluation_goes_through_the_examples_in_order(toy_examples):
+def test_evaluation_goes_through_the_prefixes_in_order(toy_prefixes):
     for _ in range(2):
-        batches = list(evaluation_dataset(toy_examples, 5))
-        for array, parts in zip(toy_examples, zip(*batches, strict=True), strict=True):
+        batches = list(evaluation_dataset(toy_prefixes, 5))
+        for array, parts in zip(write_out(toy_prefixes), zip(*batches, strict=True), strict=True):
             np.testing.assert_array_equal(np.concatenate(parts)[:16], array)
             assert not np.concatenate(parts)[16:].any()
 

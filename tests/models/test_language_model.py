@@ -15,7 +15,7 @@ from keras import ops
 
 import models
 from data.corpora import TOY_SENTENCES
-from data.datasets import prefix_examples
+from data.datasets import evaluation_dataset, make_prefixes
 from data.tokenizer import WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
@@ -27,7 +27,8 @@ TOKEN_IDS = np.array([[2, 3, 4, 5], [6, 7, 0, 0], [1, 8, 9, 0]], "int32")
 
 
 def compile_and_fit(model, **arguments):
-    examples = prefix_examples(model.tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    prefixes = make_prefixes(model.tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    examples = next(evaluation_dataset(prefixes, batch_size=16).as_numpy_iterator())
     model.compile(
         optimizer=keras.optimizers.Adam(0.01),
         loss=MaskedCrossentropy(),
@@ -254,7 +255,8 @@ def reloaded(tmp_path_factory):
         examples = compile_and_fit(model)
         model.save(folder / f"{policy}.keras")
         trained[policy] = model
-    np.savez(folder / "data.npz", asked=TOKEN_IDS, **examples._asdict())
+    names = ("token_ids", "targets", "weights")
+    np.savez(folder / "data.npz", asked=TOKEN_IDS, **dict(zip(names, examples, strict=True)))
     result = run_script("-c", RELOAD, folder, *POLICIES, cwd=elsewhere, PYTHONPATH=str(PROJECT))
     assert result.returncode == 0, result.stderr
     return {
