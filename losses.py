@@ -9,7 +9,8 @@ def token_weights(targets, weights=None, padding_id: int = 0):
 
     Args:
         targets: integers, (B, T).
-        weights: numbers, (B, T), 0 for what does not count. Default None: 1 everywhere.
+        weights: numbers, (B, T), or (B,) for one weight a row; 0 for what does not count. Default
+            None: 1 everywhere.
         padding_id: the target that never counts. Default 0.
 
     Returns:
@@ -21,7 +22,10 @@ def token_weights(targets, weights=None, padding_id: int = 0):
     [[0.0, 1.0, 0.0]]
     """
     counted = ops.cast(ops.not_equal(targets, padding_id), "float32")
-    return counted if weights is None else counted * ops.cast(weights, "float32")
+    if weights is None:
+        return counted
+    weights = ops.cast(weights, "float32")
+    return counted * (weights[:, None] if len(weights.shape) == 1 else weights)
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
@@ -44,7 +48,7 @@ class MaskedCrossentropy(keras.losses.Loss):
     Call arguments:
         y_true: target ids, integers, (B, T).
         y_pred: logits, (B, T, V).
-        sample_weight: numbers, (B, T). Default None.
+        sample_weight: numbers, (B, T) or (B,). Default None.
 
     Returns:
         A float32 scalar; 0 when nothing counts.

@@ -31,7 +31,7 @@ class MeanCrossentropy(keras.metrics.Mean):
     Call arguments of `update_state`:
         y_true: target ids, integers, (B, T).
         y_pred: logits, (B, T, V).
-        sample_weight: numbers, (B, T), 0 for what does not count. Default None.
+        sample_weight: numbers, (B, T) or (B,), 0 for what does not count. Default None.
 
     Example:
 

@@ -4,7 +4,7 @@
 def check_positive_integers(**sizes: int) -> None:
     """Raises a ValueError that names the first of `sizes` that is no positive integer."""
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from data.tokenizer import WordTokenizer
+from layers.checks import check_positive_integers
 
 
 class LanguageModel(keras.Model):
@@ -43,11 +44,7 @@ class LanguageModel(keras.Model):
         provenance: dict | None = None,
         name: str | None = None,
     ):
-        if not isinstance(context_length, int) or context_length < 1:
-            raise ValueError(
-                "`context_length` must be a positive integer. "
-                f"Received: context_length={context_length!r}."
-            )
+        check_positive_integers(context_length=context_length)
         super().__init__(inputs=token_ids, outputs=logits, name=name)
         self.tokenizer = tokenizer
         self.context_length = context_length
@@ -69,13 +66,15 @@ class LanguageModel(keras.Model):
             float32, (len(texts), V); each row sums to 1.
 
         Raises:
-            ValueError: a text without a word.
+            ValueError: no text, or a text without a word.
 
         Example:
 
         >>> model.next_token_probabilities(["i love", "deep"]).shape
         (2, 14)
         """
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError(f"`texts` must be a list of at least one text. Received: {texts!r}.")
         encoded = [self._encode_prompt(text) for text in texts]
         # One shape for every prompt, so that the compiled function is made once.
         token_ids = np.full((len(encoded), self.context_length), self.tokenizer.padding_id, "int32")
@@ -150,7 +149,8 @@ class LanguageModel(keras.Model):
         Arguments are those of `keras.Model.save`.
         """
         path = Path(filepath)
-        if path.suffix != ".keras" or (path.exists() and not overwrite):
+        is_wrong = not path.parent.is_dir() or (path.exists() and not overwrite)
+        if path.suffix != ".keras" or is_wrong:
             return super().save(filepath, overwrite=overwrite, **kwargs)  # Keras says what is wrong
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
         try:

@@ -52,6 +52,12 @@ def test_padding_weighs_nothing(weights):
     np.testing.assert_allclose(to_numpy(counted), expected, rtol=1e-6)
 
 
+def test_one_weight_a_row_weighs_the_whole_row():
+    targets, weights = TARGETS[:, :3], np.array([1, 0, 3])  # as many rows as columns
+    expected = np.where(targets == 0, 0, weights[:, None])
+    np.testing.assert_array_equal(to_numpy(token_weights(targets, weights)), expected)
+
+
 @pytest.mark.parametrize("weights", ["none", "floats"])
 def test_more_padding_does_not_change_the_loss(weights):
     weights = WEIGHTS[weights]

@@ -108,6 +108,12 @@ def test_a_text_without_a_word_is_refused(model, name, text):
         getattr(model, name)(argument)
 
 
+@pytest.mark.parametrize("texts", [[], "i love"])
+def test_texts_that_are_no_list_of_texts_are_refused(model, texts):
+    with pytest.raises(ValueError, match=r"`texts` must be a list of at least one text\. Received"):
+        model.next_token_probabilities(texts)
+
+
 def test_of_a_long_text_the_last_words_are_read(model):
     long, short = "deep i love deep learning is", "love deep learning is"
     assert model.predict_next(long) == model.predict_next(short)
@@ -326,6 +332,11 @@ def test_saving_replaces_an_earlier_file(saved, model):
     model.save(str(saved / "model.keras"))
     assert [path.name for path in saved.iterdir()] == ["model.keras"]
     assert_still_whole(saved, model)
+
+
+def test_a_folder_that_is_missing_is_named(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing/model\.keras"):
+        model.save(tmp_path / "missing" / "model.keras")
 
 
 def test_a_file_of_another_kind_is_refused(model, tmp_path):
