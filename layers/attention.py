@@ -6,11 +6,14 @@ Axes: B batch, T query positions, S key positions, N heads, H head_dim = d_model
 import keras
 from keras import ops
 
+from layers.alibi import alibi_biases
 from layers.checks import check_dropout, check_positive_integers
+from layers.initializers import scaled_glorot
 from layers.masks import combine_masks
+from layers.rotary_embedding import RotaryEmbedding
 
 
-def scaled_dot_product_attention(query, key, value, mask=None, dropout=None):
+def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bias=None):
     """Lets every query look at all keys and take the mean of the values it finds relevant.
 
         Attention(Q, K, V) = softmax(Q K^T / sqrt(H)) V
@@ -26,6 +29,7 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None):
             Default None: everywhere.
         dropout: a function applied to the scores before they weigh the values, such as a Dropout
             layer. The scores that are returned are those before it. Default None.
+        bias: floats, broadcastable to (..., T, S), added to the attention logits. Default None.
 
     Returns:
         `(outputs, attention_scores)`: (..., T, H) and (..., T, S). Scores are the softmax's
@@ -45,6 +49,8 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None):
     query = query * ops.cast(head_dim**-0.5, query.dtype)
     attention_logits = ops.matmul(query, ops.swapaxes(key, -2, -1))  # (..., T, S)
     attention_logits = ops.cast(attention_logits, "float32")
+    if bias is not None:
+        attention_logits += bias
     if mask is not None:  # takes masked keys out of the softmax's sum
         attention_logits = ops.where(mask, attention_logits, -1e9)
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum
@@ -68,7 +74,10 @@ class MultiHeadAttention(keras.layers.Layer):
         MultiHead(Q, K, V) = Concat(head_1, ..., head_N) W^O
 
     The matrices of all heads lie side by side in one (D, D) kernel each for query, key and value:
-    project once, then split the result into N heads of H = D / N numbers.
+    project once, then split the result into N heads of H = D / N numbers. With `num_kv_heads`
+    below N, neighbouring heads share keys and values: "grouped-query" attention, or "multi-query"
+    where all share one. The kernels of keys and values are smaller then, and so is what has to be
+    kept of past tokens when a text is generated.
 
     Self-attention is `layer(x, x)`. Cross-attention is `layer(x, memory)`: queries from `x`, keys
     and values from `memory`, whose length and width may differ.
@@ -77,6 +86,17 @@ class MultiHeadAttention(keras.layers.Layer):
         d_model: width of the output, and of all heads together, D. A positive integer.
         num_heads: number of heads, N. Must divide `d_model`.
         dropout: share of the attention scores dropped in training, 0 <= dropout < 1. Default 0.
+        num_kv_heads: number of different heads of keys and values. Must divide `num_heads`.
+            Default None: as many as `num_heads`.
+        rotary_wavelength: with a number above 1, such as 10000, queries and keys are turned by
+            their positions (`RotaryEmbedding`). Default None: they are not.
+        alibi: whether attention falls linearly with distance (`alibi_biases`). Default False.
+        qk_norm: whether each query and key is brought to one length by a root-mean-square
+            normalisation, before it is turned. Attention logits can't grow without bound then.
+            Default False.
+        use_bias: whether the four projections add a bias. Default True.
+        output_scale: how large the output projection starts out, as a factor on Keras's default,
+            at least 0. With 0 the layer adds nothing to a residual at first. Default 1.
 
     Call arguments:
         query: floats, (B, T, any width).
@@ -93,7 +113,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Raises:
         ValueError: a size that is no positive integer, `num_heads` that does not divide
-            `d_model`, a `dropout` out of its range, or a mask of the wrong rank.
+            `d_model`, `num_kv_heads` that does not divide `num_heads`, a number out of its range,
+            or a mask of the wrong rank.
 
     Example:
 
@@ -103,43 +124,101 @@ class MultiHeadAttention(keras.layers.Layer):
     >>> tuple(outputs.shape), tuple(scores.shape)
     ((1, 3, 8), (1, 2, 3, 3))
 
-    Reference: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.2.2.
+    References: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.2.2; shared
+    keys and values: Ainslie et al. (2023), https://arxiv.org/abs/2305.13245; `qk_norm`: Henry et
+    al. (2020), https://arxiv.org/abs/2010.04245.
     """
 
-    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        num_kv_heads: int | None = None,
+        rotary_wavelength: float | None = None,
+        alibi: bool = False,
+        qk_norm: bool = False,
+        use_bias: bool = True,
+        output_scale: float = 1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        check_positive_integers(d_model=d_model, num_heads=num_heads)
+        num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        check_positive_integers(d_model=d_model, num_heads=num_heads, num_kv_heads=num_kv_heads)
         if d_model % num_heads:
             raise ValueError(
                 "`d_model` must be divisible by `num_heads`. "
                 f"Received: num_heads={num_heads}, d_model={d_model}."
             )
+        if num_heads % num_kv_heads:
+            raise ValueError(
+                "`num_heads` must be divisible by `num_kv_heads`. "
+                f"Received: num_kv_heads={num_kv_heads}, num_heads={num_heads}."
+            )
         check_dropout(dropout)
         self.d_model = d_model
         self.num_heads = num_heads
         self.dropout = dropout
+        self.num_kv_heads = num_kv_heads
+        self.rotary_wavelength = rotary_wavelength
+        self.alibi = alibi
+        self.qk_norm = qk_norm
+        self.use_bias = use_bias
+        self.output_scale = output_scale
         self.head_dim = d_model // num_heads
-        # Dense makes a fresh initializer each: with a shared one the kernels would be equal.
-        self.query_projection = keras.layers.Dense(d_model, name="query", dtype=self.dtype_policy)
-        self.key_projection = keras.layers.Dense(d_model, name="key", dtype=self.dtype_policy)
-        self.value_projection = keras.layers.Dense(d_model, name="value", dtype=self.dtype_policy)
-        self.output_projection = keras.layers.Dense(d_model, name="output", dtype=self.dtype_policy)
-        self.scores_dropout = keras.layers.Dropout(
-            dropout, name="scores_dropout", dtype=self.dtype_policy
-        )
+        policy = self.dtype_policy
+
+        def project(width, name, scale=1.0):
+            # A fresh initializer each: with a shared one the kernels would be equal.
+            return keras.layers.Dense(
+                width,
+                use_bias=use_bias,
+                kernel_initializer=scaled_glorot(scale),
+                name=name,
+                dtype=policy,
+            )
+
+        self.query_projection = project(d_model, "query")
+        self.key_projection = project(num_kv_heads * self.head_dim, "key")
+        self.value_projection = project(num_kv_heads * self.head_dim, "value")
+        self.output_projection = project(d_model, "output", output_scale)
+        self.scores_dropout = keras.layers.Dropout(dropout, name="scores_dropout", dtype=policy)
+        if qk_norm:
+            self.query_norm = keras.layers.RMSNormalization(name="query_norm", dtype=policy)
+            self.key_norm = keras.layers.RMSNormalization(name="key_norm", dtype=policy)
+        if rotary_wavelength is not None:
+            self.rotary = RotaryEmbedding(rotary_wavelength, name="rotary", dtype=policy)
 
     def build(self, query_shape, value_shape, key_shape=None):
         self.query_projection.build(query_shape)
         self.key_projection.build(value_shape if key_shape is None else key_shape)
         self.value_projection.build(value_shape)
         self.output_projection.build((*query_shape[:-1], self.d_model))
+        heads_shape = (query_shape[0], self.num_heads, query_shape[1], self.head_dim)
+        if self.qk_norm:
+            self.query_norm.build(heads_shape)
+            self.key_norm.build(heads_shape)
+        if self.rotary_wavelength is not None:
+            self.rotary.build(heads_shape)
 
     def call(self, query, value, key=None, padding_mask=None, attention_mask=None, training=None):
         if key is None:
             key = value
         query = self._split_heads(self.query_projection(query))  # (B, N, T, H)
-        key = self._split_heads(self.key_projection(key))  # (B, N, S, H)
-        value = self._split_heads(self.value_projection(value))  # (B, N, S, H)
+        key = self._split_heads(self.key_projection(key))  # (B, N_kv, S, H)
+        value = self._split_heads(self.value_projection(value))  # (B, N_kv, S, H)
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.rotary_wavelength is not None:
+            query, key = self.rotary(query), self.rotary(key)
+        if self.num_kv_heads < self.num_heads:
+            heads_that_share = self.num_heads // self.num_kv_heads
+            key = ops.repeat(key, heads_that_share, axis=1)  # (B, N, S, H)
+            value = ops.repeat(value, heads_that_share, axis=1)  # (B, N, S, H)
+        bias = None
+        if self.alibi:
+            lengths = ops.shape(query)[2], ops.shape(key)[2]
+            bias = alibi_biases(self.num_heads, *lengths)  # (N, T, S)
 
         outputs, attention_scores = scaled_dot_product_attention(
             query,
@@ -147,6 +226,7 @@ class MultiHeadAttention(keras.layers.Layer):
             value,
             mask=combine_masks(padding_mask, attention_mask),
             dropout=lambda scores: self.scores_dropout(scores, training=training),
+            bias=bias,
         )  # (B, N, T, H), (B, N, T, S)
 
         outputs = ops.transpose(outputs, (0, 2, 1, 3))  # (B, T, N, H)
@@ -156,7 +236,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def _split_heads(self, x):
         batch_size, length = ops.shape(x)[:2]
-        x = ops.reshape(x, (batch_size, length, self.num_heads, self.head_dim))  # (B, T, N, H)
+        x = ops.reshape(x, (batch_size, length, -1, self.head_dim))  # (B, T, N, H)
         return ops.transpose(x, (0, 2, 1, 3))  # (B, N, T, H)
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
@@ -173,4 +253,10 @@ class MultiHeadAttention(keras.layers.Layer):
             "d_model": self.d_model,
             "num_heads": self.num_heads,
             "dropout": self.dropout,
+            "num_kv_heads": self.num_kv_heads,
+            "rotary_wavelength": self.rotary_wavelength,
+            "alibi": self.alibi,
+            "qk_norm": self.qk_norm,
+            "use_bias": self.use_bias,
+            "output_scale": self.output_scale,
         }

@@ -33,6 +33,31 @@ class TestMultiHeadAttention(LayerChecks):
         output_shapes=[("B", "T", 6), ("B", 3, "T", "S")],
         num_weights=8,
         idle_weights=("key/bias",),
+        is_variant=True,
+    )
+
+
+class TestMultiHeadAttentionWithAllOptions(LayerChecks):
+    case = Case(
+        MultiHeadAttention,
+        arguments={
+            "d_model": 12,
+            "num_heads": 6,
+            "dropout": 0.25,
+            "num_kv_heads": 3,
+            "rotary_wavelength": 100,
+            "alibi": True,
+            "qk_norm": True,
+            "use_bias": False,
+            "output_scale": 0.5,
+        },
+        inputs={
+            "query": floats(2, 4, 3),
+            "value": floats(2, 5, 4, seed=1),
+            "padding_mask": PADDING,
+        },
+        output_shapes=[("B", "T", 12), ("B", 6, "T", "S")],
+        num_weights=6,
     )
 
 
@@ -48,6 +73,7 @@ class TestMultiHeadAttentionWithAKeyOfItsOwn(LayerChecks):
         output_shapes=[("B", "T", 6), ("B", 3, "T", "S")],
         num_weights=8,
         idle_weights=("key/bias",),
+        is_variant=True,
     )
 
 
@@ -60,6 +86,11 @@ class TestMultiHeadAttentionWithAKeyOfItsOwn(LayerChecks):
             {"num_heads": 4},
             "`d_model` must be divisible by `num_heads`. Received: num_heads=4, d_model=6",
         ),
+        (
+            {"num_kv_heads": 2},
+            "must be divisible by `num_kv_heads`. Received: num_kv_heads=2, num_heads=3",
+        ),
+        ({"output_scale": -1}, "`output_scale` must be at least 0. Received: output_scale=-1"),
         ({"dropout": 1.0}, r"`dropout` must be at least 0 and below 1. Received: dropout=1\.0"),
     ],
 )
@@ -295,3 +326,80 @@ def test_dropout_takes_its_share_of_the_scores_and_keeps_their_mean():
     kept = ((outputs - output_bias) @ np.linalg.inv(output_kernel)) / value_bias * 30 * 0.75
     np.testing.assert_allclose(kept, kept.round(), atol=0.02)
     assert abs(kept.mean() / 30 - 0.75) < 0.02
+
+
+@pytest.mark.parametrize("num_kv_heads", [1, 2])
+def test_shared_keys_and_values_are_those_of_full_attention_with_repeated_heads(num_kv_heads):
+    x = floats(2, 5, 8)
+    shared = MultiHeadAttention(d_model=8, num_heads=4, num_kv_heads=num_kv_heads)
+    shared.build(x.shape, x.shape)
+    randomize(shared)
+    full = MultiHeadAttention(d_model=8, num_heads=4)
+    full.build(x.shape, x.shape)
+
+    def repeat_heads(weight):  # (..., N_kv H) to (..., N H)
+        heads = weight.reshape(*weight.shape[:-1], num_kv_heads, 2)
+        return heads.repeat(4 // num_kv_heads, axis=-2).reshape(*weight.shape[:-1], 8)
+
+    for part in ("query", "key", "value", "output"):
+        weights = weights_of(getattr(shared, f"{part}_projection"))
+        if part in ("key", "value"):
+            weights = [repeat_heads(weight) for weight in weights]
+        getattr(full, f"{part}_projection").set_weights(weights)
+    for ours, expected in zip(shared(x, x), full(x, x), strict=True):
+        np.testing.assert_allclose(to_numpy(ours), to_numpy(expected), atol=1e-6)
+
+
+def test_fewer_heads_of_keys_and_values_make_smaller_kernels():
+    layer = MultiHeadAttention(d_model=12, num_heads=6, num_kv_heads=2)
+    layer.build((None, None, 12), (None, None, 12))
+    assert layer.key_projection.kernel.shape == layer.value_projection.kernel.shape == (12, 4)
+
+
+def test_rotary_queries_and_keys_are_turned_and_values_are_not():
+    x = floats(2, 5, 8)
+    layer = MultiHeadAttention(d_model=8, num_heads=2, rotary_wavelength=100)
+    layer.build(x.shape, x.shape)
+    randomize(layer)
+    split = layer._split_heads
+    query, key, value = (
+        split(project(x))
+        for project in (layer.query_projection, layer.key_projection, layer.value_projection)
+    )
+    expected = oracle(*map(to_numpy, (layer.rotary(query), layer.rotary(key), value)))
+    _, scores = layer(x, x)
+    np.testing.assert_allclose(to_numpy(scores), expected[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [None, "causal"])
+def test_alibi_is_added_to_the_attention_logits(mask):
+    x = np.ones((1, 5, 8), "float32")  # every query likes every key alike: only distance counts
+    layer = MultiHeadAttention(d_model=8, num_heads=2, alibi=True)
+    causal = np.tril(np.ones((5, 5), bool))
+    _, scores = layer(x, x, attention_mask=causal if mask else None)
+    distances = np.abs(np.arange(5)[:, None] - np.arange(5))
+    slopes = np.array([2**-4, 2**-8])[:, None, None]
+    weights = np.exp(-slopes * distances) * (causal if mask else 1)
+    expected = weights / weights.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(to_numpy(scores)[0], expected, atol=1e-6)
+
+
+def test_normalized_queries_and_keys_do_not_notice_the_size_of_their_inputs():
+    layer = MultiHeadAttention(d_model=8, num_heads=2, qk_norm=True, use_bias=False)
+    x = floats(2, 5, 8)
+    _, scores = layer(x, x)
+    _, larger = layer(1000 * x, 1000 * x)
+    np.testing.assert_allclose(to_numpy(scores), to_numpy(larger), atol=1e-3)
+    query = to_numpy(layer.query_norm(layer._split_heads(layer.query_projection(x))))
+    np.testing.assert_allclose((query**2).mean(axis=-1), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0, 0.5, 1])
+def test_the_output_projection_starts_at_its_scale(scale):
+    layer = MultiHeadAttention(d_model=64, num_heads=2, output_scale=scale)
+    layer.build((None, None, 64), (None, None, 64))
+    reach = np.abs(weights_of(layer.output_projection)[0]).max()
+    assert reach == pytest.approx(scale * np.sqrt(6 / 128), rel=0.02)
+    assert np.abs(weights_of(layer.query_projection)[0]).max() == pytest.approx(
+        np.sqrt(6 / 128), rel=0.02
+    )

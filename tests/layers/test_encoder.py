@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers import TransformerEncoderLayer, causal_mask
+from layers import TransformerEncoderLayer, causal_mask, relu_squared
 from tests.layers.layer_checks import Case, LayerChecks, floats, randomize, to_numpy, weights_of
 
 PADDING = np.array([[True, True, True, False], [True, True, False, False]])
@@ -17,6 +17,32 @@ class TestTransformerEncoderLayer(LayerChecks):
         output_shapes=[("B", "T", 6), ("B", 3, "T", "T")],
         num_weights=16,
         idle_weights=("key/bias",),
+        is_variant=True,
+    )
+
+
+class TestTransformerEncoderLayerWithAllOptions(LayerChecks):
+    case = Case(
+        TransformerEncoderLayer,
+        arguments={
+            "d_model": 12,
+            "num_heads": 6,
+            "dff": 10,
+            "dropout": 0.25,
+            "norm_first": True,
+            "rms_norm": True,
+            "num_kv_heads": 3,
+            "rotary_wavelength": 100,
+            "alibi": True,
+            "qk_norm": True,
+            "activation": relu_squared,
+            "gated": True,
+            "use_bias": False,
+            "output_scale": 0.5,
+        },
+        inputs={"inputs": floats(2, 4, 12), "padding_mask": PADDING},
+        output_shapes=[("B", "T", 12), ("B", 6, "T", "T")],
+        num_weights=11,
     )
 
 
@@ -58,6 +84,30 @@ def test_each_sub_layer_is_added_and_then_normalized():
     x = normalize(x + to_numpy(layer.feed_forward(x)), *weights_of(layer.feed_forward_norm))
     np.testing.assert_allclose(to_numpy(outputs), x, atol=1e-5)
     np.testing.assert_array_equal(to_numpy(scores), to_numpy(expected_scores))
+
+
+def test_with_norm_first_each_sub_layer_reads_normalized_inputs_and_is_added_to_raw_ones():
+    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, norm_first=True)
+    inputs = floats(2, 4, 6)
+    layer.build(inputs.shape)
+    randomize(layer)
+    x = normalize(inputs, *weights_of(layer.attention_norm))
+    residual = inputs + to_numpy(layer.attention(x, x)[0])
+    x = normalize(residual, *weights_of(layer.feed_forward_norm))
+    expected = residual + to_numpy(layer.feed_forward(x))
+    np.testing.assert_allclose(to_numpy(layer(inputs)[0]), expected, atol=1e-5)
+
+
+def test_with_outputs_that_start_at_0_a_fresh_layer_changes_nothing():
+    layer = TransformerEncoderLayer(6, 3, 10, norm_first=True, output_scale=0)
+    np.testing.assert_array_equal(to_numpy(layer(floats(2, 4, 6))[0]), floats(2, 4, 6))
+
+
+def test_the_root_mean_square_takes_no_mean_off():
+    layer = TransformerEncoderLayer(6, 3, 10, rms_norm=True, output_scale=0)
+    x = floats(2, 4, 6) + 3
+    expected = x / np.sqrt((x**2).mean(axis=-1, keepdims=True))
+    np.testing.assert_allclose(to_numpy(layer(x)[0]), expected, rtol=1e-4)
 
 
 def test_its_parts_get_its_sizes():

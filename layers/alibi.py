@@ -1,0 +1,53 @@
+"""Attention with linear biases: the farther away, the less attention."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+
+def alibi_slopes(num_heads: int) -> list[float]:
+    """How fast each head's attention falls with distance.
+
+        m_n = 2^(-8 n / N),  n = 1 ... N
+
+    The first head sees near tokens only, the last one far. Where N is no power of 2, the paper's
+    rule: the slopes of the power of 2 below, then every other slope of the power above.
+
+    Example:
+
+    >>> alibi_slopes(4)
+    [0.25, 0.0625, 0.015625, 0.00390625]
+    """
+    power = 2 ** math.floor(math.log2(num_heads))
+    slopes = [2 ** (-8 * n / power) for n in range(1, power + 1)]
+    between = [2 ** (-4 * n / power) for n in range(1, 2 * power + 1, 2)]
+    return (slopes + between)[:num_heads]
+
+
+def alibi_biases(num_heads: int, query_length: int, key_length: int, start=0):
+    """What is added to the attention logits: minus the distance, times the slope of the head.
+
+        bias[n, t, s] = - m_n |t - s|
+
+    Args:
+        num_heads: number of heads, N.
+        query_length: number of queries, T.
+        key_length: number of keys, S.
+        start: the position of the first query; the keys start at 0. Default 0.
+
+    Returns:
+        float32, (N, T, S).
+
+    Example:
+
+    >>> ops.convert_to_numpy(alibi_biases(num_heads=1, query_length=2, key_length=3))[0] * 256
+    array([[-0., -1., -2.],
+           [-1., -0., -1.]], dtype=float32)
+
+    Reference: Press et al. (2021), Train Short, Test Long, https://arxiv.org/abs/2108.12409.
+    """
+    queries = start + ops.arange(query_length)  # (T,)
+    distances = ops.abs(queries[:, None] - ops.arange(key_length)[None, :])  # (T, S)
+    slopes = np.array(alibi_slopes(num_heads), "float32")[:, None, None]  # (N, 1, 1)
+    return -slopes * ops.cast(distances, "float32")  # (N, T, S)
