@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 
@@ -98,6 +99,7 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     """Runs a script's `main` and exits with its status; bad input is one line and status 2."""
     name = os.path.basename(sys.argv[0])
     sys.stdout.reconfigure(errors="replace")  # a word it can't show is no reason to stop
+    warnings.formatwarning = lambda message, *_: f"{name}: warning: {message}\n"
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if it is ignored
         signal.signal(signal.SIGINT, _exit_at_once)
     try:

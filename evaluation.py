@@ -33,6 +33,7 @@ class Score(NamedTuple):
     Attributes:
         name: the run's folder, and the file's stem where that is not "best".
         path: the file.
+        text: what it was scored on.
         parameters: number of trainable and other weights.
         file_bytes: size of the file.
         loss: mean cross-entropy in nats.
@@ -43,13 +44,14 @@ class Score(NamedTuple):
             predicted tokens cover, a word counting the separator before it. It compares models
             whose tokens differ.
         tokens_per_second: predicted tokens by wall-clock time, without compilation.
-        unknown: share of the predicted tokens that are out of the model's vocabulary. Such a
-            token is predicted as "unknown", which is easy: a model that knows few words looks
-            better than it is.
+        unknown: share of the predicted tokens that are out of the model's vocabulary. They all
+            count as one token, [UNK], and the more there are, the easier that is to predict: a
+            model that knows few words looks better than it is.
     """
 
     name: str
     path: str
+    text: str
     parameters: int
     file_bytes: int
     loss: float
@@ -86,7 +88,10 @@ def score_model(
         UsageError: a corpus that can't be read, has changed since the training, or has no line of
             two words.
     """
-    sentences = _own_sentences(path, model) if corpus is None else _read_corpus(corpus).sentences
+    if corpus is None:
+        sentences, text = _own_sentences(path, model)
+    else:
+        sentences, text = _read_corpus(corpus).sentences, corpus
     tokenizer = model.tokenizer
     prefixes = datasets.make_prefixes(tokenizer.encode_batch(sentences), model.context_length)
     if not prefixes.count:
@@ -106,6 +111,7 @@ def score_model(
     return Score(
         name=_name(Path(path).resolve()),
         path=str(path),
+        text=text,
         parameters=model.count_params(),
         file_bytes=os.path.getsize(path),
         loss=figures["loss"],
@@ -123,7 +129,7 @@ def _name(path):
 
 
 def _own_sentences(path, model):
-    """What the model's own run was evaluated on."""
+    """What the model's own run was evaluated on, and a name for it."""
     try:
         source = model.provenance["corpus"]["source"]
         sha256 = model.provenance["corpus"]["sha256"]
@@ -132,13 +138,19 @@ def _own_sentences(path, model):
         raise UsageError(
             f"{path}: the model does not say what it was trained on; expected --corpus"
         ) from error
-    corpus = _read_corpus(source)
+    try:
+        corpus = load_corpus(source)
+    except CorpusError as error:
+        raise UsageError(
+            f"{path}: can't read what the model was trained on ({error}); expected --corpus"
+        ) from error
     if corpus.sha256 != sha256:
         raise UsageError(
             f"{path}: {source} has changed since the model was trained on it; expected --corpus"
         )
     training, validation = datasets.split_sentences(corpus.sentences, split)
-    return validation or training
+    name = f"the last {split:.0%} of {source}" if validation else f"all of {source}"
+    return validation or training, name
 
 
 def _read_corpus(source):
@@ -153,7 +165,7 @@ COLUMNS = {
     "parameters": lambda s: f"{s.parameters:,}",
     "file": lambda s: f"{s.file_bytes / 1e6:.1f} MB",
     "loss": lambda s: f"{s.loss:.4f}",
-    "perplexity": lambda s: f"{s.perplexity:.2f}",
+    "perplexity": lambda s: f"{s.perplexity:,.2f}",
     "top 1": lambda s: f"{s.top1:.1%}",
     "top 5": lambda s: f"{s.top5:.1%}",
     "bits/char": lambda s: f"{s.bits_per_character:.3f}",
@@ -172,11 +184,16 @@ def print_rows(scores: Sequence[Score]) -> None:
     for score in scores:
         table.add_row(*(show(score) for show in COLUMNS.values()))
     console.print(table)
+    for text in dict.fromkeys(score.text for score in scores):
+        names = ", ".join(score.name for score in scores if score.text == text)
+        console.print(f"\nscored on {text}: {names}", soft_wrap=True, end="")
+    console.print()
     for score in scores:
         if score.unknown:
             console.print(
-                f"{score.name}: {score.unknown:.1%} of the words are out of its vocabulary, "
-                "counted as [UNK], which is easy to predict",
+                f"{score.name}: {score.unknown:.1%} of these words are out of its vocabulary and "
+                "count as [UNK]",
+                soft_wrap=True,
             )
 
 
@@ -188,9 +205,10 @@ def write_json(scores: Sequence[Score], path: str) -> None:
 
 def write_markdown(scores: Sequence[Score], path: str) -> None:
     """Writes the scores as a Markdown table."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    columns = {**COLUMNS, "unknown": lambda s: f"{s.unknown:.1%}", "text": lambda s: s.text}
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 2) + "|---|"]
     for score in scores:
-        lines.append("| " + " | ".join(show(score) for show in COLUMNS.values()) + " |")
+        lines.append("| " + " | ".join(show(score) for show in columns.values()) + " |")
     _write(path, "\n".join(lines) + "\n")
 
 
@@ -201,6 +219,8 @@ def draw_attention(path: str, text: str, output: str) -> None:
         tokens, scores = model.attention(text)
     except ValueError as error:
         raise UsageError(f"argument --attention: {error}") from error
+    if len(tokens) < len(model.tokenizer.split(text)):
+        console.print(f"the model reads the last {len(tokens)} words only", soft_wrap=True)
     picture = AttentionFigure(tokens, layers=(1, len(scores)), num_heads=scores.shape[1])
     picture.draw(scores)
     try:

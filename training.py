@@ -208,6 +208,9 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # interrupted before the first evaluation
         model.save(folder / "best.keras")
+    best = watchers[0]
+    if settings.validation_split and best.best_epoch == settings.epochs - 1:
+        console.print("\nthe validation loss was still falling: more --epochs may lower it")
     if stopper.interrupted:
         console.print(f"\ninterrupted: the model as it stood is {folder / 'last.keras'}")
     return not stopper.interrupted
@@ -270,9 +273,9 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     console.print()
     console.print(table)
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("prompt", "followed by", "predicted"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name)
     probabilities = best.next_token_probabilities([prompt for prompt, _ in data.samples])
     for (prompt, expected), row in zip(data.samples, probabilities, strict=True):
         predicted = ", ".join(f"{token} {p:.1%}" for token, p in best.top_tokens(row, 3))

@@ -1,5 +1,6 @@
 """Attention scores as a picture."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,9 @@ from matplotlib.figure import Figure
 
 class AttentionFigure:
     """Heatmaps of attention scores: a row for each layer, a column for each head.
+
+    The heads of a single layer are broken into lines of two or three, for TensorBoard shrinks wide
+    pictures.
 
     Rows of a heatmap are queries (who looks), columns are keys (what is looked at). Colours are
     on one fixed scale from 0 (dark) to 1 (bright), so that pictures can be compared. The figure
@@ -32,7 +36,15 @@ class AttentionFigure:
 
     def __init__(self, tokens: Sequence[str], layers: tuple[int, int], num_heads: int):
         first, last = layers
-        rows, columns = last - first + 1, num_heads
+        names = [
+            f"layer {layer}, head {head}"
+            for layer in range(first, last + 1)
+            for head in range(1, num_heads + 1)
+        ]
+        columns = num_heads
+        if first == last and num_heads > 3:
+            columns = 3 if num_heads % 3 == 0 else 2
+        rows = math.ceil(len(names) / columns)
         labels = [token if len(token) <= 12 else f"{token[:11]}…" for token in tokens]
         # Inches. TensorBoard shows thumbnails of some 350 pixels: a larger picture would be shrunk
         # until its labels can't be read.
@@ -46,25 +58,23 @@ class AttentionFigure:
         FigureCanvasAgg(self.figure)
         axes = self.figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         self._panels = []
-        for row in range(rows):
-            for column in range(columns):
-                panel = axes[row, column]
-                image = panel.imshow(
-                    np.zeros((len(tokens), len(tokens))), vmin=0, vmax=1, cmap="viridis"
-                )
-                panel.set_title(f"layer {first + row}, head {column + 1}", fontsize=10)
-                panel.set_xticks(
-                    range(len(labels)), labels, rotation=90, fontsize=10, parse_math=False
-                )
-                panel.set_yticks(range(len(labels)), labels, fontsize=10, parse_math=False)
-                panel.tick_params(length=2)
-                self._panels.append((panel, image))
-        for panel in axes[-1, :]:
+        for panel, name in zip(axes.flat, names, strict=False):
+            image = panel.imshow(
+                np.zeros((len(tokens), len(tokens))), vmin=0, vmax=1, cmap="viridis"
+            )
+            panel.set_title(name, fontsize=10)
+            panel.set_xticks(range(len(labels)), labels, rotation=90, fontsize=10, parse_math=False)
+            panel.set_yticks(range(len(labels)), labels, fontsize=10, parse_math=False)
+            panel.tick_params(length=2)
+            self._panels.append((panel, image))
+        for panel in axes.flat[len(names) :]:
+            panel.axis("off")
+        for panel, _ in self._panels[(rows - 1) * columns :]:
             panel.set_xlabel("attends to", fontsize=10)
         for panel in axes[:, 0]:
             panel.set_ylabel("token", fontsize=10)
         self.figure.colorbar(self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], aspect=25)
-        self._shape = (rows, columns, len(tokens), len(tokens))
+        self._shape = (last - first + 1, num_heads, len(tokens), len(tokens))
         self._background = None
 
     def draw(self, scores: np.ndarray) -> np.ndarray:

@@ -49,7 +49,10 @@ class ProgressBar(keras.callbacks.Callback):
             )
             epochs, steps = self.params["epochs"], self.params["steps"]
             total = epochs * steps if steps else None
-            self._task = self._bar.add_task("", total=total, epoch=1, epochs=epochs, figures="")
+            # The first step compiles the model: no measure for the others.
+            self._task = self._bar.add_task(
+                "", start=False, total=total, epoch=1, epochs=epochs, figures="compiling"
+            )
             self._bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -57,6 +60,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         steps = self.params["steps"] or 0
+        if self._bar is not None and self._step == 0:
+            self._bar.start_task(self._task)
         done = min(batch + 1, steps)  # with `steps_per_execution` Keras may count past the end
         self._step = self._epoch * steps + done
         self._show(logs or {})

@@ -30,7 +30,7 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--no-first-run",
     "--hide-scrollbars",
-    "--virtual-time-budget=20000",
+    "--virtual-time-budget=60000",
 )
 
 

@@ -66,7 +66,8 @@ def test_rows_come_sorted_in_every_format_and_within_100_columns(rows):
     assert [row["loss"] for row in rows["json"]] == sorted(row["loss"] for row in rows["json"])
     assert [line.split("|")[1].strip() for line in rows["markdown"].splitlines()[2:]] == names
     lines = rows["output"].splitlines()
-    assert [line.split()[0] for line in lines[1:]] == names
+    assert [line.split()[0] for line in lines[1:3]] == names
+    assert lines[4] == f"scored on all of toy: {', '.join(names)}"
     assert max(map(len, lines)) <= 100
     assert rows["errors"] == ""
 
@@ -97,9 +98,14 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     score = evaluation.score_model(str(path), model)
     expected = model.evaluate(datasets.evaluation_dataset(held_out, 2), verbose=0, return_dict=True)
     assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
+    assert score.text == f"the last 34% of {text}"
 
     text.write_text("something else entirely\n")
     with pytest.raises(UsageError, match=r"text\.txt has changed since"):
+        evaluation.score_model(str(path), model)
+
+    text.unlink()
+    with pytest.raises(UsageError, match=r"best\.keras: can't read what the model was .*--corpus"):
         evaluation.score_model(str(path), model)
 
 
@@ -110,6 +116,18 @@ def test_attention_is_drawn_with_every_layer_and_head(toy_run, tmp_path):
     assert picture.shape[0] > 300
     assert picture.shape[1] > 300
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+
+
+def test_what_is_not_read_is_said_in_one_line(toy_run, tmp_path):
+    text = "i love zebras and deep learning"
+    picture = tmp_path / "attention.png"
+    arguments = ["--attention", text, "--output", picture]
+    result = run_script("evaluate.py", toy_run / "best.keras", *arguments)
+    assert result.returncode == 0
+    assert result.stderr == (
+        "evaluate.py: warning: Not in the model's vocabulary, read as [UNK]: zebras, and.\n"
+    )
+    assert result.stdout.splitlines()[0] == "the model reads the last 4 words only"
 
 
 @pytest.mark.parametrize(

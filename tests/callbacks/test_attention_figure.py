@@ -15,7 +15,7 @@ TEXTS = {
     "long words": ["incomprehensibilities", "is", "artificial", "intelligence"],
     "many words": ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and"],
 }
-SIZES = [(1, 1), (2, 2), (1, 4), (3, 1)]  # layers and heads
+SIZES = [(1, 1), (2, 2), (1, 4), (1, 5), (1, 6), (3, 1)]  # layers and heads
 
 
 def make_figure(tokens, layers, heads):
