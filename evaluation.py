@@ -17,7 +17,8 @@ from rich.table import Table
 from callbacks import AttentionFigure
 from cli import UsageError, load_model
 from data import datasets
-from data.corpora import CorpusError, load_corpus
+from data.corpora import CorpusError, load_corpus, split_lines
+from data.tokenizer import WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
@@ -89,21 +90,28 @@ def score_model(
             two words.
     """
     if corpus is None:
-        sentences, text = _own_sentences(path, model)
+        text, name_of_text = _own_text(path, model)
     else:
-        sentences, text = _read_corpus(corpus).sentences, corpus
+        text, name_of_text = _read_corpus(corpus).text, corpus
     tokenizer = model.tokenizer
-    prefixes = datasets.make_prefixes(tokenizer.encode_batch(sentences), model.context_length)
-    if not prefixes.count:
+    examples = datasets.make_examples(
+        text, tokenizer, model.context_length, every_token=model.is_causal
+    )
+    if not examples.count:
         raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
-    words = datasets.cut_windows([tokenizer.split(s) for s in sentences], model.context_length)
-    characters = sum(len(word) + 1 for window in words for word in window[1:])
+    if model.is_causal:
+        predicted = tokenizer.split(text)[1:]
+    else:
+        words = [tokenizer.split(line) for line in split_lines(text)]
+        windows = datasets.cut_windows(words, model.context_length)
+        predicted = [word for window in windows for word in window[1:]]
+    characters = sum(len(word) + len(tokenizer.separator) for word in predicted)
 
     model.compile(
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), Perplexity(), MaskedAccuracy(), MaskedAccuracy(k=5)],
     )
-    dataset = datasets.evaluation_dataset(prefixes, batch_size)
+    dataset = datasets.evaluation_dataset(examples, batch_size)
     model.evaluate(dataset.take(1), verbose=0)  # compiles
     begin = time.perf_counter()
     figures = model.evaluate(dataset, verbose=0, return_dict=True)
@@ -111,16 +119,16 @@ def score_model(
     return Score(
         name=_name(Path(path).resolve()),
         path=str(path),
-        text=text,
+        text=name_of_text,
         parameters=model.count_params(),
         file_bytes=os.path.getsize(path),
         loss=figures["loss"],
         perplexity=figures["perplexity"],
         top1=figures["accuracy"],
         top5=figures["top5_accuracy"],
-        bits_per_character=figures["loss"] * prefixes.count / math.log(2) / characters,
-        tokens_per_second=prefixes.count / seconds,
-        unknown=float(np.mean(prefixes.targets == tokenizer.unknown_id)),
+        bits_per_character=figures["loss"] * examples.count / math.log(2) / characters,
+        tokens_per_second=examples.count / seconds,
+        unknown=float(np.mean(examples.targets == tokenizer.unknown_id)),
     )
 
 
@@ -128,7 +136,7 @@ def _name(path):
     return path.parent.name if path.stem == "best" else f"{path.parent.name}/{path.stem}"
 
 
-def _own_sentences(path, model):
+def _own_text(path, model):
     """What the model's own run was evaluated on, and a name for it."""
     try:
         source = model.provenance["corpus"]["source"]
@@ -148,7 +156,8 @@ def _own_sentences(path, model):
         raise UsageError(
             f"{path}: {source} has changed since the model was trained on it; expected --corpus"
         )
-    training, validation = datasets.split_sentences(corpus.sentences, split)
+    at_lines = isinstance(model.tokenizer, WordTokenizer)
+    training, validation = datasets.split_text(corpus.text, split, at_lines)
     name = f"the last {split:.0%} of {source}" if validation else f"all of {source}"
     return validation or training, name
 

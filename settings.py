@@ -12,7 +12,13 @@ from collections.abc import Sequence
 
 from cli import ArgumentParser, UsageError, number, text
 
-MODELS = ("encoder",)
+MODELS = ("encoder", "decoder")
+TOKENIZERS = ("word", "char")
+POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
+NORMS = ("layer", "rms")
+NORM_PLACEMENTS = ("post", "pre")
+ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")
+OPTIMIZERS = ("adam", "adamw", "muon")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +34,21 @@ class Settings:
     d_model: int = 16
     dff: int = 64
     dropout: float = 0.1
+    position: str = "sinusoidal"
+    norm: str = "layer"
+    norm_placement: str = "post"
+    qk_norm: bool = False
+    kv_heads: int | None = None
+    activation: str = "relu"
+    tie_embeddings: bool = False
+    bias: bool = True
+    output_scale: float = 1.0
     corpus: str = "toy"
+    tokenizer: str = "word"
     context_length: int = 4
     vocabulary_size: int = 5000
     validation_split: float = 0.0
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
     epochs: int = 1000
     batch_size: int = 8
@@ -41,6 +58,11 @@ class Settings:
     attention_every: int | None = None
     batch_scalars_every: int | None = None
     logs: str = "logs"
+
+    @property
+    def every_token(self) -> bool:
+        """Whether the model predicts at every position, not only after a whole prefix."""
+        return self.model == "decoder"
 
     @property
     def is_tiny(self) -> bool:
@@ -64,6 +86,7 @@ FILE_DEFAULTS = {
     "epochs": 3,
     "validation_split": 0.1,
 }
+CHAR_DEFAULTS = {"context_length": 64}
 
 
 def make_parser(source: str = "") -> ArgumentParser:
@@ -79,7 +102,12 @@ def make_parser(source: str = "") -> ArgumentParser:
     share = number(float, least=0, below=1)
 
     group = parser.add_argument_group("model")
-    group.add_argument("--model", choices=MODELS, help="architecture (encoder)")
+    group.add_argument(
+        "--model",
+        choices=MODELS,
+        help="encoder: predicts the word after a whole prefix; decoder: reads from left to right "
+        "and predicts at every position (encoder)",
+    )
     group.add_argument(
         "--layers", "--num-layers", type=positive, metavar="N", help="number of layers (2)"
     )
@@ -98,6 +126,42 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--dropout", type=share, metavar="P", help="share of activations dropped, 0 to 1 (0.1)"
     )
 
+    switch = argparse.BooleanOptionalAction
+    group = parser.add_argument_group("variants of the model")
+    group.add_argument(
+        "--position", choices=POSITIONS, help="how positions are told apart (sinusoidal)"
+    )
+    group.add_argument("--norm", choices=NORMS, help="normalisation: layer or RMS (layer)")
+    group.add_argument(
+        "--norm-placement", choices=NORM_PLACEMENTS, help="after or before each sub-layer (post)"
+    )
+    group.add_argument(
+        "--qk-norm", action=switch, default=None, help="normalise queries and keys (no)"
+    )
+    group.add_argument(
+        "--kv-heads",
+        type=positive,
+        metavar="N",
+        help="heads of keys and values, shared by groups of heads; must divide --heads (all)",
+    )
+    group.add_argument(
+        "--activation", choices=ACTIVATIONS, help="of the feed-forward networks (relu)"
+    )
+    group.add_argument(
+        "--tie-embeddings",
+        action=switch,
+        default=None,
+        help="make the logits with the embedding's own matrix (no)",
+    )
+    group.add_argument("--bias", action=switch, default=None, help="add biases (yes)")
+    group.add_argument(
+        "--output-scale",
+        type=number(float, least=0),
+        metavar="X",
+        help="size of the layers' output projections at the start; with 0 a fresh model is as if "
+        "it had no layers (1)",
+    )
+
     group = parser.add_argument_group("data")
     group.add_argument(
         "--corpus",
@@ -110,7 +174,10 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--context-length",
         type=number(int, least=2),
         metavar="N",
-        help="longest piece of a sentence, in words (4; 16)",
+        help="longest piece of text, in tokens; 64 with --tokenizer char (4; 16)",
+    )
+    group.add_argument(
+        "--tokenizer", choices=TOKENIZERS, help="what a token is: a word or a character (word)"
     )
     group.add_argument(
         "--vocabulary-size",
@@ -126,12 +193,13 @@ def make_parser(source: str = "") -> ArgumentParser:
     )
 
     group = parser.add_argument_group("training")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, help="how weights are updated (adam)")
     group.add_argument(
         "--learning-rate",
         "--lr",
         type=number(float, least=0),
         metavar="X",
-        help="learning rate of Adam (0.001)",
+        help="learning rate (0.001)",
     )
     group.add_argument(
         "--epochs", type=positive, metavar="N", help="passes over the text (1000; 3)"
@@ -209,11 +277,23 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
         if getattr(flags, field.name) is not None
     }
     defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
+    if given.get("tokenizer") == "char":
+        defaults = {**defaults, **CHAR_DEFAULTS}
     settings = Settings(**{**defaults, **given})
     if settings.d_model % settings.heads:
         raise UsageError(
             f"argument --heads: expected a divisor of --d-model {settings.d_model}, "
             f"got {settings.heads}"
+        )
+    if settings.kv_heads is not None and settings.heads % settings.kv_heads:
+        raise UsageError(
+            f"argument --kv-heads: expected a divisor of --heads {settings.heads}, "
+            f"got {settings.kv_heads}"
+        )
+    if settings.position == "rotary" and settings.d_model // settings.heads % 2:
+        raise UsageError(
+            "argument --position: rotary turns pairs of numbers; expected --d-model / --heads to "
+            f"be even, got {settings.d_model // settings.heads}"
         )
     return settings, flags
 
@@ -248,13 +328,17 @@ def _read_config(path: str) -> argparse.Namespace:
             wanted = "a list of texts"
             is_right = isinstance(value, list) and value and all(type(v) is str for v in value)
             probe = value
+        elif types[key] is bool:
+            wanted, is_right = "true or false", type(value) is bool
         elif types[key] is str:
             wanted, is_right = "a text", isinstance(value, str)
         else:
             wanted, is_right = "a number", type(value) in (int, float)
         if not is_right:
             raise UsageError(f"{path}: {key}: expected {wanted}, got {json.dumps(value)}")
-        if key != "probe":
+        if type(value) is bool:
+            arguments.append(f"--{key}" if value else f"--no-{key}")
+        elif key != "probe":
             arguments.append(f"--{key}={value}")
     flags = make_parser(source=path).parse_args(arguments)
     flags.probe = probe

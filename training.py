@@ -19,8 +19,8 @@ import callbacks
 import models
 from cli import UsageError
 from data import datasets
-from data.corpora import Corpus
-from data.tokenizer import WordTokenizer
+from data.corpora import Corpus, split_lines
+from data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from settings import Settings
@@ -31,21 +31,28 @@ console = Console(
 )
 
 
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "muon": keras.optimizers.Muon,
+}
+
+
 class Data(NamedTuple):
     """A corpus made ready for training.
 
     Attributes:
         tokenizer: made of the training sentences.
-        training: prefixes to train on.
-        evaluation: prefixes that figures are reported on: the validation part of the corpus, or
-            those to train on where there is none.
+        training: what to train on.
+        evaluation: what figures are reported on: the validation part of the corpus, or
+            that to train on where there is none.
         samples: pairs of a prompt and what follows it, for the tables of predictions.
         probes: texts whose attention is drawn.
     """
 
-    tokenizer: WordTokenizer
-    training: datasets.Prefixes
-    evaluation: datasets.Prefixes
+    tokenizer: Tokenizer
+    training: datasets.Prefixes | datasets.Windows
+    evaluation: datasets.Prefixes | datasets.Windows
     samples: list[tuple[str, str]]
     probes: list[str]
 
@@ -56,42 +63,52 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
     """
-    sentences, held_out = datasets.split_sentences(corpus.sentences, settings.validation_split)
-    if not sentences:
+    text, held_out = datasets.split_text(
+        corpus.text, settings.validation_split, at_lines=settings.tokenizer == "word"
+    )
+    if not text.strip():
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
             "leaves nothing to train on; expected a smaller share"
         )
-    tokenizer = WordTokenizer.from_texts(sentences, max_words=settings.vocabulary_size)
-    if len(tokenizer.words) < 2:
+    if settings.tokenizer == "char":
+        tokenizer = CharTokenizer.from_texts([text])
+    else:
+        tokenizer = WordTokenizer.from_texts(split_lines(text), max_words=settings.vocabulary_size)
+    name = tokenizer.pieces_name
+    if len(tokenizer.pieces) < 2:
         raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected at least two different words to train "
-            f"on, found {len(tokenizer.words)}"
+            f"argument --corpus: {settings.corpus}: expected at least two different {name} to "
+            f"train on, found {len(tokenizer.pieces)}"
         )
-    encoded, held_out = (tokenizer.encode_batch(part) for part in (sentences, held_out))
     training, evaluation = (
-        datasets.make_prefixes(part, settings.context_length) for part in (encoded, held_out)
+        datasets.make_examples(part, tokenizer, settings.context_length, settings.every_token)
+        for part in (text, held_out)
     )
     if not training.count:
         raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected a line of at least two words to train "
-            "on, found none"
+            f"argument --corpus: {settings.corpus}: expected a line of at least two {name} to "
+            "train on, found none"
+        )
+    if settings.every_token and training.count < settings.context_length:
+        raise UsageError(
+            f"argument --context-length: {settings.corpus} has {training.count + 1} {name} to "
+            f"train on; expected fewer than that, got {settings.context_length}"
         )
     if not settings.validation_split:
-        held_out, evaluation = encoded, training
+        held_out, evaluation = text, training
     if not evaluation.count:
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            "holds no line of at least two words; expected a larger share, or 0"
+            f"holds no line of at least two {name}; expected a larger share, or 0"
         )
+    lines, held_out = (_some_known_lines(part, tokenizer) for part in (text, held_out))
     samples = [
         (tokenizer.decode(prompt), " / ".join(tokenizer.tokens(followers)))
-        for prompt, followers in datasets.sample_prompts(
-            _known(held_out, tokenizer), settings.context_length
-        )
+        for prompt, followers in datasets.sample_prompts(held_out, settings.context_length)
     ]
     probes = settings.probe or [
-        tokenizer.decode(datasets.sample_probe(_known(encoded, tokenizer), settings.context_length))
+        tokenizer.decode(datasets.sample_probe(lines, settings.context_length))
     ]
     for probe in probes:
         if not probe.split():
@@ -112,6 +129,15 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         num_layers=settings.layers,
         dff=settings.dff,
         dropout=settings.dropout,
+        position=settings.position,
+        norm=settings.norm,
+        norm_placement=settings.norm_placement,
+        qk_norm=settings.qk_norm,
+        num_kv_heads=settings.kv_heads,
+        activation=settings.activation,
+        tie_embeddings=settings.tie_embeddings,
+        use_bias=settings.bias,
+        output_scale=settings.output_scale,
         provenance={
             "corpus": {"source": corpus.source, "sha256": corpus.sha256},
             "settings": dataclasses.asdict(settings),
@@ -124,7 +150,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         },
     )
     model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        optimizer=OPTIMIZERS[settings.optimizer](settings.learning_rate),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
         jit_compile=settings.compiles_with_xla,
@@ -134,9 +160,10 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
 
 def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
     """Says what is about to be trained, and on what."""
+    unit = "tokens" if settings.every_token else "prefixes"
     console.print(
-        f"corpus  {settings.corpus}: {len(data.tokenizer.words):,} words known, "
-        f"{data.training.count:,} prefixes to train on, "
+        f"corpus  {settings.corpus}: {len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name} "
+        f"known, {data.training.count:,} {unit} to train on, "
         + (
             f"{data.evaluation.count:,} to validate on\n"
             if settings.validation_split
@@ -258,7 +285,7 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         if isinstance(value, int | float | str) and key != "logs"
     }
     callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
-    if not settings.validation_split:
+    if not settings.validation_split and not settings.every_token:
         figures["best possible"] = datasets.best_possible(data.training)
 
     part = "validation" if settings.validation_split else "training"
@@ -292,10 +319,15 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     )
 
 
-def _known(sentences: list[list[int]], tokenizer: WordTokenizer) -> list[list[int]]:
-    """The sentences all of whose words are in the vocabulary; all sentences if none is so."""
-    known = [ids for ids in sentences if len(ids) > 1 and tokenizer.unknown_id not in ids]
-    return known or [ids for ids in sentences if len(ids) > 1]
+def _some_known_lines(text: str, tokenizer: Tokenizer) -> list[list[int]]:
+    """Lines of at least two tokens, 2,000 at most, spread over the text.
+
+    Those without a token out of the vocabulary, if there are any; or else all.
+    """
+    lines = split_lines(text)
+    encoded = tokenizer.encode_batch(lines[:: 1 + len(lines) // 2000])
+    encoded = [ids for ids in encoded if len(ids) > 1]
+    return [ids for ids in encoded if tokenizer.unknown_id not in ids] or encoded
 
 
 def _unwritable(logs: str, error: OSError) -> UsageError:

@@ -20,17 +20,27 @@ class CorpusError(ValueError):
 
 
 class Corpus(NamedTuple):
-    """A text, as sentences.
+    """A text.
 
     Attributes:
         source: what was asked for: "toy", an address, or the absolute path of a file or folder.
-        sentences: the lines of the text that hold at least one word.
+        text: all of it, as it stands there; of several files, one after the other.
         sha256: hash of the bytes of the text, in hexadecimal.
     """
 
     source: str
-    sentences: list[str]
+    text: str
     sha256: str
+
+    @property
+    def sentences(self) -> list[str]:
+        """The lines of the text that hold at least one word."""
+        return split_lines(self.text)
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of `text` that hold at least one word, without white space around them."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def is_address(source: str) -> bool:
@@ -54,12 +64,12 @@ def load_corpus(source: str) -> Corpus:
 
     Example:
 
-    >>> load_corpus("toy").sentences[0]
+    >>> load_corpus("toy").text.splitlines()[0]
     'i love deep learning'
     """
     if source == "toy":
-        text = "\n".join(TOY_SENTENCES).encode()
-        return Corpus("toy", list(TOY_SENTENCES), hashlib.sha256(text).hexdigest())
+        text = "\n".join(TOY_SENTENCES)
+        return Corpus("toy", text, hashlib.sha256(text.encode()).hexdigest())
     if is_address(source):
         paths = [_fetch(source)]
     else:
@@ -71,15 +81,15 @@ def load_corpus(source: str) -> Corpus:
         source = os.path.abspath(source)
 
     digest = hashlib.sha256()
-    sentences = []
+    texts = []
     for path in paths:
         content = _read(path)
         digest.update(content)
-        text = _decode(source if is_address(source) else path, content)
-        sentences += [line.strip() for line in text.splitlines() if line.strip()]
-    if not sentences:
+        texts.append(_decode(source if is_address(source) else path, content))
+    text = "\n".join(texts)
+    if not text.strip():
         raise CorpusError(f"{source}: expected text, found no words")
-    return Corpus(source, sentences, digest.hexdigest())
+    return Corpus(source, text, digest.hexdigest())
 
 
 def _read(path: Path) -> bytes:

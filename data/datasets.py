@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.corpora import split_lines
+
 
 class Prefixes(NamedTuple):
     """The progressive prefixes of some windows of text, each with the token that follows it.
@@ -34,16 +36,83 @@ class Prefixes(NamedTuple):
         return self.windows[self.rows, self.lengths]
 
 
-def split_sentences(sentences: list, validation_split: float) -> tuple[list, list]:
-    """The sentences for training, and the last `validation_split` of them for validation.
+class Windows(NamedTuple):
+    """A text as one row of tokens, read through windows; each token in one predicts the next.
+
+    Attributes:
+        token_ids: int32, (tokens,), at least two.
+        length: how many tokens a window holds, T; fewer where the text is shorter.
+    """
+
+    token_ids: np.ndarray
+    length: int
+
+    @property
+    def count(self) -> int:
+        """How many tokens there are to predict: all but the first."""
+        return max(len(self.token_ids) - 1, 0)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The tokens to predict, int32, (count,)."""
+        return self.token_ids[1:]
+
+
+def make_windows(token_ids: Sequence[int], context_length: int) -> Windows:
+    """A text to learn every token of, whatever stands before it.
+
+    Args:
+        token_ids: the whole text, at least two tokens.
+        context_length: how many tokens a window holds at most, at least 1.
 
     Example:
 
-    >>> split_sentences(["a b", "c d", "e f", "g h"], 0.25)
-    (['a b', 'c d', 'e f'], ['g h'])
+    >>> make_windows([5, 6, 7, 8], context_length=2).targets.tolist()
+    [6, 7, 8]
     """
-    count = round(len(sentences) * (1 - validation_split))
-    return sentences[:count], sentences[count:]
+    token_ids = np.asarray(token_ids, "int32")
+    return Windows(token_ids, min(context_length, len(token_ids) - 1))
+
+
+def split_text(text: str, validation_split: float, at_lines: bool) -> tuple[str, str]:
+    """The text for training, and the last `validation_split` of it for validation.
+
+    Args:
+        text: all of it.
+        validation_split: a share, 0 to 1.
+        at_lines: whether to count and cut lines, those without a word left out. Otherwise
+            characters.
+
+    Example:
+
+    >>> split_text("a b\\nc d\\ne f\\ng h", 0.25, at_lines=True)
+    ('a b\\nc d\\ne f', 'g h')
+    >>> split_text("abcdefgh", 0.25, at_lines=False)
+    ('abcdef', 'gh')
+    """
+    if not at_lines:
+        cut = int(len(text) * (1 - validation_split))
+        return text[:cut], text[cut:]
+    lines = split_lines(text)
+    cut = round(len(lines) * (1 - validation_split))
+    return "\n".join(lines[:cut]), "\n".join(lines[cut:])
+
+
+def make_examples(
+    text: str, tokenizer, context_length: int, every_token: bool
+) -> "Prefixes | Windows":
+    """What a model learns of a text, or is evaluated on.
+
+    Args:
+        text: any text.
+        tokenizer: one of `data.tokenizer`.
+        context_length: longest window, in tokens.
+        every_token: True for a model that predicts at every position (`make_windows`), False for
+            one that predicts after a whole prefix of a line (`make_prefixes`).
+    """
+    if every_token:
+        return make_windows(tokenizer.encode(text), context_length)
+    return make_prefixes(tokenizer.encode_batch(split_lines(text)), context_length)
 
 
 def cut_windows(sentences: Iterable[Sequence], length: int) -> list[Sequence]:
@@ -162,27 +231,74 @@ def best_possible(prefixes: Prefixes) -> dict[str, float]:
     return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
 
 
-def training_dataset(prefixes: Prefixes, batch_size: int, seed: int):
-    """An endless `tf.data.Dataset` of shuffled batches; each epoch holds every prefix once.
+def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int):
+    """An endless `tf.data.Dataset` of random batches.
 
     The batch of a step is a function of `(seed, step)` alone, so that a run can be taken up at
-    any step: epoch e shuffles the prefixes by a permutation that (seed, e) makes.
+    any step. Of prefixes, each epoch holds every one once: epoch e shuffles them by a permutation
+    that (seed, e) makes. Windows start anywhere.
 
     Args:
-        prefixes: what to batch.
-        batch_size: prefixes in a batch.
+        examples: what to batch.
+        batch_size: prefixes or windows in a batch.
         seed: a non-negative integer.
 
     Returns:
         Batches of (token_ids, targets, weights): int32, int32 and float32, each (batch_size, T).
-        Only the last token of each prefix has a target and a weight of 1. There are
-        `steps_per_epoch(prefixes, batch_size)` batches in an epoch; the last one is filled up with
-        padding of weight 0, since batches of one shape are compiled once.
+        Of a prefix only the last token has a target and a weight of 1; of a window each has. There
+        are `steps_per_epoch(examples, batch_size)` batches in an epoch; the last one of prefixes is
+        filled up with padding of weight 0, since batches of one shape are compiled once.
+    """
+    if isinstance(examples, Windows):
+        return _random_windows(examples, batch_size, seed)
+    return _shuffled_prefixes(examples, batch_size, seed)
+
+
+def evaluation_dataset(examples: Prefixes | Windows, batch_size: int):
+    """A `tf.data.Dataset` of everything once, in order, in batches as `training_dataset`'s.
+
+    The last batch is filled up with padding of weight 0. Windows do not overlap: each token of the
+    text but the first is predicted once.
     """
     import tensorflow as tf  # where it is needed: everything else here works without
 
+    write_out = (_window_writer if isinstance(examples, Windows) else _prefix_writer)(examples)
+    stride = examples.length if isinstance(examples, Windows) else 1
+
+    def batch(step):
+        return write_out((step * batch_size + tf.range(batch_size, dtype=tf.int64)) * stride)
+
+    return tf.data.Dataset.range(steps_per_epoch(examples, batch_size)).map(batch).prefetch(2)
+
+
+def steps_per_epoch(examples: Prefixes | Windows, batch_size: int) -> int:
+    """The number of batches that hold as much as the whole text."""
+    size = batch_size * examples.length if isinstance(examples, Windows) else batch_size
+    return -(-examples.count // size)
+
+
+def _random_windows(windows, batch_size, seed):
+    import tensorflow as tf
+
+    write_out = _window_writer(windows)
+
+    def batch(step):
+        starts = tf.random.stateless_uniform(
+            (batch_size,),
+            seed=tf.stack([tf.cast(seed, tf.int64), step]),
+            maxval=windows.count - windows.length + 1,
+            dtype=tf.int64,
+        )
+        return write_out(starts)
+
+    return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
+
+
+def _shuffled_prefixes(prefixes, batch_size, seed):
+    import tensorflow as tf
+
     steps = steps_per_epoch(prefixes, batch_size)
-    write_out = _writer(prefixes)
+    write_out = _prefix_writer(prefixes)
 
     def batch(step):
         epoch, step_in_epoch = step // steps, step % steps
@@ -197,24 +313,22 @@ def training_dataset(prefixes: Prefixes, batch_size: int, seed: int):
     return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
 
 
-def evaluation_dataset(prefixes: Prefixes, batch_size: int):
-    """A `tf.data.Dataset` of every prefix once, in order, in batches as `training_dataset`'s."""
+def _window_writer(windows: Windows):
+    """A function from where windows start, (B,), to a batch; past the end there is padding."""
     import tensorflow as tf
 
-    write_out = _writer(prefixes)
+    all_ids = tf.constant(np.pad(windows.token_ids, (0, 1)))
 
-    def batch(step):
-        return write_out(step * batch_size + tf.range(batch_size, dtype=tf.int64))
+    def write_out(starts):
+        positions = starts[:, None] + tf.range(windows.length + 1, dtype=tf.int64)  # (B, T + 1)
+        ids = tf.gather(all_ids, tf.minimum(positions, windows.count + 1))
+        weights = tf.cast(positions[:, 1:] <= windows.count, tf.float32)  # (B, T)
+        return ids[:, :-1], ids[:, 1:], weights
 
-    return tf.data.Dataset.range(steps_per_epoch(prefixes, batch_size)).map(batch).prefetch(2)
-
-
-def steps_per_epoch(prefixes: Prefixes, batch_size: int) -> int:
-    """The number of batches that hold every prefix once."""
-    return -(-prefixes.count // batch_size)
+    return write_out
 
 
-def _writer(prefixes: Prefixes):
+def _prefix_writer(prefixes: Prefixes):
     """A function from numbers of prefixes, (B,), to a batch; a number too large gives padding."""
     import tensorflow as tf
 

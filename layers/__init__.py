@@ -10,12 +10,13 @@ from layers.attention import MultiHeadAttention, scaled_dot_product_attention
 from layers.encoder import TransformerEncoderLayer
 from layers.feed_forward import FeedForward, relu_squared
 from layers.learned_positional_embedding import LearnedPositionalEmbedding
-from layers.masks import PaddingMask, causal_mask, combine_masks
+from layers.masks import CausalMask, PaddingMask, causal_mask, combine_masks
 from layers.positional_encoding import SinusoidalPositionalEncoding
 from layers.rotary_embedding import RotaryEmbedding
 from layers.token_embedding import TokenEmbedding
 
 __all__ = [
+    "CausalMask",
     "FeedForward",
     "LearnedPositionalEmbedding",
     "MultiHeadAttention",

@@ -48,6 +48,32 @@ class PaddingMask(keras.layers.Layer):
         return {**super().get_config(), "padding_id": self.padding_id}
 
 
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class CausalMask(keras.layers.Layer):
+    """The `causal_mask` for the length of a batch, whatever that is.
+
+    Call arguments:
+        token_ids: integers, (B, T).
+
+    Returns:
+        Booleans, (T, T).
+
+    Example:
+
+    >>> ops.convert_to_numpy(CausalMask()(np.array([[5, 7]]))).tolist()
+    [[True, False], [True, True]]
+    """
+
+    def build(self, token_ids_shape):
+        pass  # no weights
+
+    def call(self, token_ids):
+        return causal_mask(ops.shape(token_ids)[1])
+
+    def compute_output_spec(self, token_ids):
+        return keras.KerasTensor((token_ids.shape[1], token_ids.shape[1]), dtype="bool")
+
+
 def causal_mask(length: int):
     """The mask of a left-to-right model: position t may attend to positions 0 to t.
 

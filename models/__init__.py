@@ -10,9 +10,17 @@ is all that loading takes.
 
 import losses  # noqa: F401  registers the loss that saved models were compiled with
 import metrics  # noqa: F401  and their metrics
+from models.decoder import DecoderLanguageModel
 from models.encoder import EncoderLanguageModel
 from models.language_model import LanguageModel
+from models.transformer import TransformerLanguageModel
 
-ZOO = {"encoder": EncoderLanguageModel}
+ZOO = {"encoder": EncoderLanguageModel, "decoder": DecoderLanguageModel}
 
-__all__ = ["ZOO", "EncoderLanguageModel", "LanguageModel"]
+__all__ = [
+    "ZOO",
+    "DecoderLanguageModel",
+    "EncoderLanguageModel",
+    "LanguageModel",
+    "TransformerLanguageModel",
+]

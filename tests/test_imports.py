@@ -6,6 +6,8 @@ import pytest
 
 import models
 import settings
+import training
+from models import transformer
 from tests.conftest import PROJECT, run_script
 
 SCRIPTS = ("train", "evaluate", "generate")
@@ -110,3 +112,6 @@ def test_settings_and_errors_come_without_keras():
 
 def test_the_settings_know_the_zoo():
     assert set(settings.MODELS) == set(models.ZOO)
+    for name in ("POSITIONS", "NORMS", "NORM_PLACEMENTS", "ACTIVATIONS"):
+        assert getattr(settings, name) == tuple(getattr(transformer, name))
+    assert tuple(training.OPTIMIZERS) == settings.OPTIMIZERS

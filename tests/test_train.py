@@ -201,7 +201,7 @@ def test_the_best_model_is_the_one_of_the_lowest_validation_loss(text_run):
     folder, _ = text_run
     losses = list(read_events(folder / "validation")["epoch_loss"].values())
     assert np.argmin(losses) != 3
-    _, held_out = datasets.split_sentences(TEXT.splitlines(), 0.1)
+    held_out = datasets.split_text(TEXT, 0.1, at_lines=True)[1].splitlines()
     for name, loss in (("best.keras", min(losses)), ("last.keras", losses[-1])):
         assert evaluate(folder / name, held_out)["loss"] == pytest.approx(loss, rel=1e-4)
 

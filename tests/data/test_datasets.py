@@ -11,10 +11,12 @@ from data.datasets import (
     best_possible,
     cut_windows,
     evaluation_dataset,
+    make_examples,
     make_prefixes,
+    make_windows,
     sample_probe,
     sample_prompts,
-    split_sentences,
+    split_text,
     steps_per_epoch,
     training_dataset,
 )
@@ -193,8 +195,24 @@ def test_evaluation_goes_through_the_prefixes_in_order(toy_prefixes):
 
 @pytest.mark.parametrize(("split", "kept"), [(0, 10), (0.1, 9), (0.25, 8), (0.5, 5), (0.9, 1)])
 def test_the_end_of_the_text_is_kept_for_validation(split, kept):
-    sentences = [f"sentence {number}" for number in range(10)]
-    assert split_sentences(sentences, split) == (sentences[:kept], sentences[kept:])
+    lines = [f"line {number}" for number in range(10)]
+    expected = ("\n".join(lines[:kept]), "\n".join(lines[kept:]))
+    assert split_text("\n\n".join(lines) + "\n", split, at_lines=True) == expected
+
+
+@pytest.mark.parametrize(("split", "kept"), [(0, 11), (0.1, 9), (0.5, 5)])
+def test_a_text_of_characters_is_cut_anywhere(split, kept):
+    text = "one\ntwo\n\n t"
+    assert split_text(text, split, at_lines=False) == (text[:kept], text[kept:])
+
+
+def test_a_text_becomes_prefixes_of_its_lines_or_windows_of_all_of_it(tokenizer):
+    text = "i love\n\n deep learning is\n"
+    prefixes = make_examples(text, tokenizer, 4, every_token=False)
+    assert tokenizer.decode(prefixes.targets) == "love learning is"
+    windows = make_examples(text, tokenizer, 4, every_token=True)
+    assert tokenizer.decode(windows.token_ids) == "i love deep learning is"
+    assert windows.length == 4
 
 
 def test_prompts_are_the_beginnings_with_all_that_follows_them(tokenizer):
@@ -245,3 +263,53 @@ def test_prompts_stay_inside_the_windows_that_are_trained_on():
 def test_the_probe_is_the_beginning_of_the_first_sentence_of_four(lengths, context_length, probe):
     sentences = [list(range(10 * length, 11 * length)) for length in lengths]
     assert sample_probe(sentences, context_length) == probe
+
+
+def read_windows(dataset):
+    """All (token ids, targets) that count, window by window."""
+    return [
+        (ids[mask > 0].tolist(), targets[mask > 0].tolist())
+        for batch in dataset.as_numpy_iterator()
+        for ids, targets, mask in zip(*batch, strict=True)
+        if mask.any()
+    ]
+
+
+@pytest.mark.parametrize(("tokens", "length"), [(9, 4), (10, 4), (3, 8), (2, 1), (65, 64)])
+def test_evaluation_predicts_every_token_but_the_first_once_and_in_order(tokens, length):
+    text = list(range(100, 100 + tokens))
+    windows = make_windows(text, length)
+    dataset = evaluation_dataset(windows, batch_size=2)
+    read = read_windows(dataset)
+    assert list(itertools.chain(*(ids for ids, _ in read))) == text[:-1]
+    assert list(itertools.chain(*(targets for _, targets in read))) == text[1:]
+    assert all(len(ids) == min(length, tokens - 1) for ids, _ in read[:-1])
+    assert windows.count == tokens - 1
+    assert len(list(dataset)) == steps_per_epoch(windows, 2)
+    for token_ids, targets, weights in dataset:
+        assert (targets.numpy()[weights.numpy() == 0] == 0).all()
+        assert token_ids.shape == targets.shape == weights.shape == (2, min(length, tokens - 1))
+
+
+def test_random_windows_start_anywhere_and_each_token_predicts_the_next():
+    windows = make_windows(range(50), context_length=8)
+    starts = set()
+    for token_ids, targets, weights in training_dataset(windows, 16, seed=0).take(40):
+        np.testing.assert_array_equal(targets, token_ids + 1)
+        np.testing.assert_array_equal(np.diff(token_ids), 1)
+        assert (weights.numpy() == 1).all()
+        starts.update(token_ids[:, 0].numpy().tolist())
+    assert starts == set(range(50 - 8))
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_batch_of_windows_depends_on_seed_and_step_alone(step):
+    windows = make_windows(range(500), context_length=8)
+    dataset = training_dataset(windows, 4, seed=3)
+    assert take(dataset.skip(step), 2) == take(dataset, step + 2)[step:]
+    assert take(training_dataset(windows, 4, seed=4), 2) != take(dataset, 2)
+
+
+def test_an_epoch_of_windows_holds_as_many_tokens_as_the_text():
+    assert steps_per_epoch(make_windows(range(1001), 10), batch_size=10) == 10
+    assert steps_per_epoch(make_windows(range(1002), 10), batch_size=10) == 11

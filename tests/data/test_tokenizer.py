@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from data.corpora import TOY_SENTENCES
-from data.tokenizer import WordTokenizer
+from data.tokenizer import CharTokenizer, WordTokenizer
 
 NASTY_TEXTS = [
     "",
@@ -142,5 +142,34 @@ def test_words_that_could_never_be_read_are_refused(words, received):
 
 @pytest.mark.parametrize("texts", [[], ["", " \n"]])
 def test_texts_without_words_are_refused(texts):
-    with pytest.raises(ValueError, match="at least one word"):
+    with pytest.raises(ValueError, match="at least one"):
         WordTokenizer.from_texts(texts)
+
+
+@pytest.mark.parametrize("text", [text for text in NASTY_TEXTS if text])
+def test_characters_come_back_exactly(text):
+    tokenizer = CharTokenizer.from_texts([text])
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text)
+    assert tokenizer.unknown_id not in ids
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.tokens(ids) == tokenizer.split(text) == list(text)
+
+
+def test_characters_are_in_the_order_of_unicode_after_the_special_tokens():
+    tokenizer = CharTokenizer.from_texts(["To be,\n", "or"])
+    assert tokenizer.vocabulary == ("[PAD]", "[UNK]", "\n", " ", ",", "T", "b", "e", "o", "r")
+    assert tokenizer.encode("tobe") == [1, 8, 6, 7]
+
+
+@pytest.mark.parametrize("characters", [[], ["a", "a"], ["ab"], [""]])
+def test_wrong_characters_are_refused(characters):
+    with pytest.raises(ValueError, match="`characters` must "):
+        CharTokenizer(characters)
+
+
+def test_a_char_tokenizer_survives_keras_serialization():
+    tokenizer = CharTokenizer.from_texts(NASTY_TEXTS)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tokenizer))
+    assert isinstance(again, CharTokenizer)
+    assert again.encode_batch(NASTY_TEXTS) == tokenizer.encode_batch(NASTY_TEXTS)

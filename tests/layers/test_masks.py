@@ -1,10 +1,11 @@
 """Padding and causal masks, and how they combine."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from layers import PaddingMask, causal_mask, combine_masks
+from layers import CausalMask, PaddingMask, causal_mask, combine_masks
 from tests.layers.layer_checks import Case, LayerChecks, to_numpy
 
 TOKEN_IDS = np.array([[5, 7, 0, 0], [0, 3, 9, 2]], "int32")
@@ -74,3 +75,11 @@ def test_a_padding_mask_of_another_rank_is_refused(shape):
     message = r"`padding_mask` must have the shape \(batch, keys\).*Received: shape="
     with pytest.raises(ValueError, match=message):
         combine_masks(padding_mask=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("length", [1, 4])
+def test_the_causal_mask_takes_its_length_from_the_batch(length):
+    mask = to_numpy(CausalMask()(np.ones((3, length), "int32")))
+    np.testing.assert_array_equal(mask, np.tril(np.ones((length, length), bool)))
+    symbol = CausalMask()(keras.KerasTensor((None, length), "int32"))
+    assert (symbol.shape, symbol.dtype) == ((length, length), "bool")

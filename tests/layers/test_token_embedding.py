@@ -13,7 +13,7 @@ class TestTokenEmbedding(LayerChecks):
     case = Case(
         TokenEmbedding,
         arguments={"vocabulary_size": 7, "d_model": 3},
-        inputs={"token_ids": TOKEN_IDS},
+        inputs={"inputs": TOKEN_IDS},
         output_shapes=[("B", "T", 3)],
         num_weights=1,
     )
@@ -52,3 +52,14 @@ def test_ids_may_be_of_any_integer_type(dtype):
 def test_no_mask_is_attached_to_the_vectors():
     layer = TokenEmbedding(vocabulary_size=7, d_model=4)
     assert getattr(layer(TOKEN_IDS), "_keras_mask", None) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_in_reverse_it_gives_the_dot_product_with_every_row(dtype):
+    layer = TokenEmbedding(vocabulary_size=7, d_model=4, dtype=dtype)
+    vectors = layer(TOKEN_IDS)
+    logits = layer(vectors, reverse=True)
+    assert tuple(logits.shape) == (2, 4, 7)
+    (table,) = weights_of(layer)
+    tolerance = 1e-6 if dtype == "float32" else 1e-2
+    np.testing.assert_allclose(to_numpy(logits), to_numpy(vectors) @ table.T, atol=tolerance)

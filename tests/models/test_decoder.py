@@ -1,0 +1,130 @@
+"""The causal language model, and the variants that the encoder shares with it."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from models import ZOO, DecoderLanguageModel
+from models.transformer import ACTIVATIONS, NORM_PLACEMENTS, NORMS, POSITIONS
+from tests.layers.layer_checks import randomize, to_numpy
+
+SWITCHES = {
+    "position": POSITIONS,
+    "norm": NORMS,
+    "norm_placement": NORM_PLACEMENTS,
+    "qk_norm": (False, True),
+    "num_kv_heads": (None, 1),
+    "activation": tuple(ACTIVATIONS),
+    "tie_embeddings": (False, True),
+    "use_bias": (True, False),
+}
+COMBINATIONS = [
+    dict(zip(SWITCHES, values, strict=True)) for values in itertools.product(*SWITCHES.values())
+]
+
+
+def pairwise(combinations):
+    """A few combinations in which every two values of two switches meet."""
+    missing = {
+        pair
+        for combination in combinations
+        for pair in itertools.combinations(combination.items(), 2)
+    }
+    chosen = []
+    while missing:
+        pairs = [set(itertools.combinations(c.items(), 2)) & missing for c in combinations]
+        best = max(range(len(pairs)), key=lambda number: len(pairs[number]))
+        chosen.append(combinations[best])
+        missing -= pairs[best]
+    return chosen
+
+
+VARIANTS = pairwise(COMBINATIONS)
+TOKEN_IDS = np.array([[2, 3, 4, 5, 6], [9, 8, 7, 1, 2]], "int32")
+
+
+def make(tokenizer, model="decoder", **variant):
+    keras.utils.set_random_seed(3)
+    arguments = {"context_length": 5, "d_model": 8, "num_layers": 2, "dff": 12, **variant}
+    model = ZOO[model](tokenizer, **arguments)
+    randomize(model)
+    return model
+
+
+def name_of(variant):
+    return "-".join(str(value) for value in variant.values())
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_a_later_token_changes_no_earlier_logit(tokenizer, variant):
+    model = make(tokenizer, **variant)
+    logits = to_numpy(model(TOKEN_IDS))
+    assert np.isfinite(logits).all()
+    for position in range(1, 5):
+        changed = TOKEN_IDS.copy()
+        changed[:, position:] = [[10], [0]]
+        other = to_numpy(model(changed))
+        np.testing.assert_array_equal(other[:, :position], logits[:, :position])
+        assert (other[:, position] != logits[:, position]).any()
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_nobody_attends_to_later_tokens_and_everybody_to_something(tokenizer, variant):
+    _, scores = make(tokenizer, **variant).attention("i love deep learning")
+    assert scores.shape == (2, 2, 4, 4)
+    assert (np.triu(scores, k=1) == 0).all()
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+@pytest.mark.parametrize("model", ZOO)
+def test_every_variant_is_saved_with_all_that_it_is(tokenizer, tmp_path, model, variant):
+    model = make(tokenizer, model, **variant)
+    for name, value in variant.items():
+        assert getattr(model, name) == value
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(loaded(TOKEN_IDS), model(TOKEN_IDS))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_only_with_positions_does_the_order_of_earlier_tokens_matter(tokenizer, position):
+    model = make(tokenizer, position=position, num_layers=1)
+    swapped = TOKEN_IDS[:, [1, 0, 2, 3, 4]]
+    logits, other = to_numpy(model(TOKEN_IDS)), to_numpy(model(swapped))
+    differences = np.abs(logits[:, 2:] - other[:, 2:])
+    assert (differences.max() < 1e-5) == (position == "none")
+
+
+def test_tied_logits_are_dot_products_with_the_embeddings(tokenizer):
+    model = make(tokenizer, tie_embeddings=True)
+    paths = [weight.path for weight in model.weights]
+    assert not any(path.startswith("logits") for path in paths)
+    embeddings = to_numpy(model.get_layer("embedding").embedding.embeddings)
+    before = keras.Model(model.input, model.get_layer("encoder_layer_2").output[0])
+    expected = to_numpy(before(TOKEN_IDS)) @ embeddings.T
+    np.testing.assert_allclose(to_numpy(model(TOKEN_IDS)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("placement", NORM_PLACEMENTS)
+def test_with_norm_first_the_last_residual_is_normalized_too(tokenizer, placement):
+    names = [layer.name for layer in make(tokenizer, norm_placement=placement).layers]
+    assert ("final_norm" in names) == (placement == "pre")
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"position": "left"}, "`position` must be one of 'sinusoidal', .* Received: .*'left'"),
+        ({"norm": None}, "`norm` must be one of 'layer', 'rms'. Received: norm=None"),
+        ({"norm_placement": "mid"}, "`norm_placement` must be one of 'post', 'pre'"),
+        ({"activation": "tanh"}, "`activation` must be one of 'relu', .*'swiglu'"),
+        ({"num_kv_heads": 3}, "`num_heads` must be divisible by `num_kv_heads`"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(tokenizer, variant, message):
+    with pytest.raises(ValueError, match=message):
+        DecoderLanguageModel(tokenizer, context_length=4, **variant)
