@@ -11,6 +11,7 @@ import typing
 from collections.abc import Sequence
 
 from cli import ArgumentParser, UsageError, number, text
+from presets import PRESETS
 
 MODELS = ("encoder", "decoder")
 TOKENIZERS = ("word", "char")
@@ -19,6 +20,7 @@ NORMS = ("layer", "rms")
 NORM_PLACEMENTS = ("post", "pre")
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")
 OPTIMIZERS = ("adam", "adamw", "muon")
+DECAYS = ("none", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,13 @@ class Settings:
     validation_split: float = 0.0
     optimizer: str = "adam"
     learning_rate: float = 1e-3
+    warmup_steps: int = 0
+    decay: str = "none"
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
     epochs: int = 1000
+    steps: int | None = None
+    eval_every: int = 250
     batch_size: int = 8
     seed: int = 0
     jit: str = "auto"
@@ -202,7 +210,39 @@ def make_parser(source: str = "") -> ArgumentParser:
         help="learning rate (0.001)",
     )
     group.add_argument(
+        "--warmup-steps",
+        type=number(int, least=0),
+        metavar="N",
+        help="steps in which the learning rate rises from 0 (0)",
+    )
+    group.add_argument(
+        "--decay",
+        choices=DECAYS,
+        help="cosine: the learning rate falls to a tenth at the end (none)",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=number(float, least=0),
+        metavar="X",
+        help="how fast adamw and muon shrink matrices, relative to the learning rate (0)",
+    )
+    group.add_argument(
+        "--clip-norm",
+        type=number(float, least=0),
+        metavar="X",
+        help="longest gradient, all weights together (any)",
+    )
+    group.add_argument(
         "--epochs", type=positive, metavar="N", help="passes over the text (1000; 3)"
+    )
+    group.add_argument(
+        "--steps", type=positive, metavar="N", help="train for so many steps instead of --epochs"
+    )
+    group.add_argument(
+        "--eval-every",
+        type=positive,
+        metavar="N",
+        help="with --steps: evaluate every N of them; such a span then counts as an epoch (250)",
     )
     group.add_argument("--batch-size", type=positive, metavar="N", help="examples a step (8; 64)")
     group.add_argument(
@@ -248,6 +288,14 @@ def make_parser(source: str = "") -> ArgumentParser:
         help="this run's folder in --logs (from corpus and time)",
     )
     group.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="start from complete settings; --config and flags given beside it win",
+    )
+    group.add_argument(
+        "--list-presets", action="store_true", default=None, help="say what presets there are"
+    )
+    group.add_argument(
         "--config",
         metavar="FILE",
         help="take settings from a run's config.json; flags given beside it win",
@@ -259,16 +307,21 @@ def make_parser(source: str = "") -> ArgumentParser:
 
 
 def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
-    """Settings from defaults, then `--config`, then flags, each overriding the one before.
+    """Settings from defaults, `--preset`, `--config` and flags, each overriding the one before.
+
+    With fewer `--steps` than a preset has, its warm-up is shorter in proportion.
 
     Returns:
         The settings, and all flags as given, for those that are no settings (`run_name`,
-        `dry_run`).
+        `dry_run`, `list_presets`).
 
     Raises:
         UsageError: a flag or config key that is unknown or has a value out of its range.
     """
     flags = make_parser().parse_args(argv)
+    if flags.steps is not None and flags.epochs is not None:
+        raise UsageError("argument --steps: expected --steps or --epochs, got both")
+    by_epochs = flags.epochs is not None
     if flags.config is not None:
         flags = make_parser().parse_args(argv, namespace=_read_config(flags.config))
     given = {
@@ -276,6 +329,14 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
         for field in dataclasses.fields(Settings)
         if getattr(flags, field.name) is not None
     }
+    if flags.preset is not None:
+        preset = PRESETS[flags.preset].settings
+        if given.get("steps", 0) and "warmup_steps" in preset:
+            share = min(given["steps"] / preset["steps"], 1)
+            given = {"warmup_steps": round(preset["warmup_steps"] * share), **given}
+        given = {**preset, **given}
+    if by_epochs:
+        given["steps"] = None  # not those of a preset or config
     defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
     if given.get("tokenizer") == "char":
         defaults = {**defaults, **CHAR_DEFAULTS}

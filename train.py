@@ -7,6 +7,7 @@ the last model (best.keras, last.keras), and TensorBoard's event files. `trainin
 from collections.abc import Sequence
 
 import cli
+import presets
 from data.corpora import CorpusError, is_address, load_corpus
 from settings import parse_settings
 
@@ -14,6 +15,9 @@ from settings import parse_settings
 def main(argv: Sequence[str]) -> int:
     """Runs one training; returns the exit status."""
     settings, flags = parse_settings(argv)
+    if flags.list_presets:
+        print(presets.describe())
+        return 0
     if is_address(settings.corpus):
         cli.import_keras()  # Keras does the fetching
     try:

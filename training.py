@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
+import math
 import os
 import platform
 import sys
@@ -29,13 +30,6 @@ from settings import Settings
 console = Console(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
 )
-
-
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "muon": keras.optimizers.Muon,
-}
 
 
 class Data(NamedTuple):
@@ -104,7 +98,10 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         )
     lines, held_out = (_some_known_lines(part, tokenizer) for part in (text, held_out))
     samples = [
-        (tokenizer.decode(prompt), " / ".join(tokenizer.tokens(followers)))
+        (
+            tokenizer.decode(prompt),
+            " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
+        )
         for prompt, followers in datasets.sample_prompts(held_out, settings.context_length)
     ]
     probes = settings.probe or [
@@ -150,12 +147,67 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         },
     )
     model.compile(
-        optimizer=OPTIMIZERS[settings.optimizer](settings.learning_rate),
+        optimizer=make_optimizer(settings, data, model),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
         jit_compile=settings.compiles_with_xla,
     )
     return model
+
+
+def spans(settings: Settings, data: Data) -> tuple[int, int]:
+    """How many steps make an "epoch", after which everything is evaluated, and how many there are.
+
+    That is a pass over the text; or with `steps`, a span of `eval_every` steps. The last span may
+    be cut short by the number of steps.
+    """
+    if settings.steps is None:
+        return datasets.steps_per_epoch(data.training, settings.batch_size), settings.epochs
+    span = min(settings.eval_every, settings.steps)
+    return span, math.ceil(settings.steps / span)
+
+
+def make_optimizer(
+    settings: Settings, data: Data, model: models.LanguageModel
+) -> keras.optimizers.Optimizer:
+    """The optimizer with its schedule. Weight decay is for matrices, not for biases and scales.
+
+    Raises:
+        UsageError: a warm-up as long as the whole training.
+    """
+    total = settings.steps or math.prod(spans(settings, data))
+    if settings.warmup_steps >= total:
+        raise UsageError(
+            f"argument --warmup-steps: expected fewer than the {total:,} steps of the training, "
+            f"got {settings.warmup_steps}"
+        )
+    rate = settings.learning_rate
+    if settings.warmup_steps or settings.decay == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if settings.warmup_steps else rate,
+            decay_steps=total - settings.warmup_steps,
+            alpha=0.1 if settings.decay == "cosine" else 1.0,  # with 1 it stays as it is
+            warmup_target=rate if settings.warmup_steps else None,
+            warmup_steps=settings.warmup_steps,
+        )
+    arguments = {"learning_rate": rate, "global_clipnorm": settings.clip_norm}
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(**arguments)
+    if settings.optimizer == "muon":
+        # Muon is for the matrices inside the layers; embedding and logits are Adam's, at a third
+        # of the learning rate (measured on Shakespeare's characters).
+        return keras.optimizers.Muon(
+            **arguments,
+            weight_decay=settings.weight_decay,
+            adam_weight_decay=0.0,
+            exclude_layers=["logits"],
+            adam_lr_ratio=0.3,
+        )
+    optimizer = keras.optimizers.AdamW(**arguments, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(
+        var_list=[weight for weight in model.trainable_variables if len(weight.shape) < 2]
+    )
+    return optimizer
 
 
 def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
@@ -223,12 +275,13 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
     watchers = make_callbacks(settings, data, folder, evaluation_data)
     stopper = callbacks.StopOnInterrupt()
+    steps_per_epoch, epochs = spans(settings, data)
     model.fit(
         datasets.training_dataset(data.training, settings.batch_size, settings.seed),
-        steps_per_epoch=datasets.steps_per_epoch(data.training, settings.batch_size),
-        epochs=settings.epochs,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs,
         validation_data=evaluation_data if settings.validation_split else None,
-        callbacks=[stopper, *watchers],
+        callbacks=[stopper, callbacks.StopAtStep(settings.steps), *watchers],
         shuffle=False,
         verbose=0,
     )
@@ -236,8 +289,9 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     if not (folder / "best.keras").exists():  # interrupted before the first evaluation
         model.save(folder / "best.keras")
     best = watchers[0]
-    if settings.validation_split and best.best_epoch == settings.epochs - 1:
-        console.print("\nthe validation loss was still falling: more --epochs may lower it")
+    if settings.validation_split and best.best_epoch == epochs - 1:
+        flag = "--epochs" if settings.steps is None else "--steps"
+        console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
     if stopper.interrupted:
         console.print(f"\ninterrupted: the model as it stood is {folder / 'last.keras'}")
     return not stopper.interrupted
@@ -247,10 +301,11 @@ def make_callbacks(
     settings: Settings, data: Data, folder: Path, evaluation_data
 ) -> list[keras.callbacks.Callback]:
     """What watches a run: checkpoints, TensorBoard's dashboards, and the progress bar."""
+    _, count = spans(settings, data)
     if settings.attention_every is None:
-        epochs = callbacks.spread_epochs(settings.epochs)
+        epochs = callbacks.spread_epochs(count)
     else:
-        epochs = [*range(0, settings.epochs, settings.attention_every), settings.epochs - 1]
+        epochs = [*range(0, count, settings.attention_every), count - 1]
     draw_by_time = settings.attention_every is None and settings.corpus != "toy"
     if settings.validation_split:
         best = callbacks.BestCheckpoint(folder / "best.keras")
@@ -305,7 +360,9 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         table.add_column(name)
     probabilities = best.next_token_probabilities([prompt for prompt, _ in data.samples])
     for (prompt, expected), row in zip(data.samples, probabilities, strict=True):
-        predicted = ", ".join(f"{token} {p:.1%}" for token, p in best.top_tokens(row, 3))
+        predicted = ", ".join(
+            f"{callbacks.visible(token)} {p:.1%}" for token, p in best.top_tokens(row, 3)
+        )
         table.add_row(prompt, expected, predicted)
     console.print()
     console.print(table)

@@ -8,7 +8,9 @@ from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
 from callbacks.schedule import spread_epochs
+from callbacks.stop_at_step import StopAtStep
 from callbacks.stop_on_interrupt import StopOnInterrupt
+from callbacks.visible import visible
 
 __all__ = [
     "AttentionFigure",
@@ -17,7 +19,9 @@ __all__ = [
     "EpochScalars",
     "ProgressBar",
     "SamplePredictions",
+    "StopAtStep",
     "StopOnInterrupt",
     "spread_epochs",
+    "visible",
     "write_hparams",
 ]

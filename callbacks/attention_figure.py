@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from callbacks.visible import visible
+
 
 class AttentionFigure:
     """Heatmaps of attention scores: a row for each layer, a column for each head.
@@ -45,7 +47,8 @@ class AttentionFigure:
         if first == last and num_heads > 3:
             columns = 3 if num_heads % 3 == 0 else 2
         rows = math.ceil(len(names) / columns)
-        labels = [token if len(token) <= 12 else f"{token[:11]}…" for token in tokens]
+        labels = [visible(token) for token in tokens]
+        labels = [label if len(label) <= 12 else f"{label[:11]}…" for label in labels]
         # Inches. TensorBoard shows thumbnails of some 350 pixels: a larger picture would be shrunk
         # until its labels can't be read.
         side = max(1.15, 0.2 * len(tokens))

@@ -8,6 +8,7 @@ import keras
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from callbacks.summaries import write_summaries
+from callbacks.visible import visible
 
 
 class SamplePredictions(keras.callbacks.Callback):
@@ -58,7 +59,7 @@ class SamplePredictions(keras.callbacks.Callback):
         probabilities = self.model.next_token_probabilities(prompts)
         for (prompt, expected), row in zip(self.samples, probabilities, strict=True):
             predicted = ", ".join(
-                f"{_escape(token)} {probability:.1%}"
+                f"{_escape(visible(token))} {probability:.1%}"
                 for token, probability in self.model.top_tokens(row, self.k)
             )
             rows.append(f"| {_escape(prompt)} | {_escape(expected or '')} | {predicted} |")

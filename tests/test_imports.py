@@ -6,7 +6,6 @@ import pytest
 
 import models
 import settings
-import training
 from models import transformer
 from tests.conftest import PROJECT, run_script
 
@@ -114,4 +113,3 @@ def test_the_settings_know_the_zoo():
     assert set(settings.MODELS) == set(models.ZOO)
     for name in ("POSITIONS", "NORMS", "NORM_PLACEMENTS", "ACTIVATIONS"):
         assert getattr(settings, name) == tuple(getattr(transformer, name))
-    assert tuple(training.OPTIMIZERS) == settings.OPTIMIZERS

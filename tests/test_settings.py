@@ -32,7 +32,13 @@ GIVEN = Settings(
     validation_split=0.5,
     optimizer="muon",
     learning_rate=0.02,
+    warmup_steps=9,
+    decay="cosine",
+    weight_decay=0.3,
+    clip_norm=2.0,
     epochs=11,
+    steps=90,
+    eval_every=30,
     batch_size=6,
     seed=12,
     jit="off",
@@ -44,7 +50,7 @@ GIVEN = Settings(
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
     *("layers", "num-layers", "heads", "num-heads", "d-model", "dff", "epochs", "batch-size"),
-    *("attention-every", "batch-scalars-every", "kv-heads"),
+    *("attention-every", "batch-scalars-every", "kv-heads", "steps", "eval-every"),
 ]
 BAD_VALUES = [
     (COUNTS, ["0", "-1", "1.5", "nan", "abc", ""], "a whole number of at least 1"),
@@ -54,7 +60,8 @@ BAD_VALUES = [
      "a whole number of at least 0 and below 2147483648"),
     (["dropout", "validation-split"], ["-0.1", "1", "1.5", "nan", "inf", "abc", ""],
      "a number of at least 0 and below 1"),
-    (["learning-rate", "lr", "output-scale"], ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
+    (["learning-rate", "lr", "output-scale", "weight-decay", "clip-norm"],
+     ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
      "a number of at least 0"),
     (["run-name"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a folder"),
 ]  # fmt: skip
@@ -81,6 +88,8 @@ def test_every_flag_sets_the_setting_of_its_name(name, separator):
     given = {**dataclasses.asdict(Settings()), name: value}
     if name == "heads":
         given["d_model"] = 32
+    if name == "steps":  # is instead of epochs
+        given.pop("epochs")
     argv = [
         argument
         for key, value in given.items()
@@ -132,6 +141,7 @@ def test_characters_have_a_longer_context(corpus):
         ("--position rotary --d-model 6", "argument --position: rotary turns pairs .*, got 3"),
         ("--norm batch", "argument --norm: invalid choice: 'batch'"),
         ("--qk-norm yes", "unrecognized arguments: yes"),
+        ("--steps 9 --epochs 2", "argument --steps: expected --steps or --epochs, got both"),
     ],
 )
 def test_variants_that_do_not_fit_are_refused(argv, message):
@@ -177,7 +187,8 @@ def test_flags_override_the_config_which_overrides_the_defaults(tmp_path, name):
     for argv in (["--config", config], [f"--config={config}"]):
         if other is not None:
             argv = flag_of(name, other) + argv
-            assert parse_settings(argv)[0] == dataclasses.replace(GIVEN, **{name: other})
+            expected = {name: other, **({"steps": None} if name == "epochs" else {})}
+            assert parse_settings(argv)[0] == dataclasses.replace(GIVEN, **expected)
 
 
 def test_what_a_config_leaves_out_or_null_has_the_defaults_of_its_corpus(tmp_path):

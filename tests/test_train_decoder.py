@@ -6,6 +6,7 @@ import pytest
 
 import cli
 import evaluation
+from tests.callbacks.conftest import read_events
 from tests.conftest import run_script
 
 LINE = "one two three four five six seven\n"
@@ -50,3 +51,32 @@ def test_a_context_longer_than_the_text_is_refused(tmp_path):
         "than that, got 100\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(40 * LINE)
+    result = run_script(
+        *("train.py", "--model", "decoder", "--corpus", text, "--tokenizer", "char"),
+        *("--logs", tmp_path, "--run-name", "run", "--steps", 50, "--eval-every", 20),
+        *("--warmup-steps", 10, "--decay", "cosine", "--learning-rate", 0.01, "--jit", "off"),
+        *("--optimizer", "muon", "--weight-decay", 0.1, "--clip-norm", 1),
+    )
+    assert result.returncode == 0, result.stderr
+    events = read_events(tmp_path / "run" / "train")
+    rates = {step: float(rate) for step, rate in events["epoch_learning_rate"].items()}
+    halfway = 0.001 + 0.009 * (1 + math.cos(math.pi * 10 / 40)) / 2  # 10 of 40 steps down
+    assert rates == pytest.approx(
+        {0: halfway, 1: 0.001 + 0.009 * (1 + math.cos(math.pi * 30 / 40)) / 2, 2: 0.001}, rel=1e-3
+    )
+    model = cli.load_model(str(tmp_path / "run" / "last.keras"))
+    assert int(model.optimizer.iterations) == 50
+
+
+def test_a_warm_up_longer_than_the_training_is_refused(tmp_path):
+    result = run_script("train.py", "--steps", 10, "--warmup-steps", 10, "--logs", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "train.py: error: argument --warmup-steps: expected fewer than the 10 steps of the "
+        "training, got 10\n"
+    )

@@ -1,0 +1,69 @@
+"""Complete settings by name."""
+
+import json
+
+import pytest
+
+from cli import UsageError
+from presets import PRESETS
+from settings import Settings, parse_settings
+from tests.conftest import run_script
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_what_it_says_and_nothing_else(name):
+    settings, _ = parse_settings(["--preset", name])
+    assert settings == Settings(**PRESETS[name].settings)
+
+
+def test_flags_and_config_override_a_preset(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"heads": 8, "layers": 3}))
+    argv = ["--preset", "shakespeare-char-cpu", "--config", str(config), "--heads", "2"]
+    settings, _ = parse_settings(argv)
+    assert (settings.heads, settings.layers, settings.d_model) == (2, 3, 128)
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps", "warmup"),
+    [
+        ("", 2000, 100),
+        ("--steps 200", 200, 10),
+        ("--steps 4000", 4000, 100),
+        ("--steps 200 --warmup-steps 50", 200, 50),
+        ("--warmup-steps 7", 2000, 7),
+    ],
+)
+def test_fewer_steps_shorten_the_warm_up(flags, steps, warmup):
+    settings, _ = parse_settings(["--preset", "shakespeare-char-cpu", *flags.split()])
+    assert (settings.steps, settings.warmup_steps) == (steps, warmup)
+
+
+def test_epochs_take_the_place_of_a_presets_steps():
+    settings, _ = parse_settings(["--preset", "gpt2-classic-char", "--epochs", "2"])
+    assert (settings.steps, settings.epochs) == (None, 2)
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are():
+    with pytest.raises(UsageError, match=r"argument --preset: .*'gpt3'.*'gpt2-classic-char'"):
+        parse_settings(["--preset", "gpt3"])
+
+
+def test_the_list_names_every_preset_and_trains_nothing(tmp_path):
+    result = run_script("train.py", "--list-presets", "--logs", tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name, preset in PRESETS.items():
+        assert f"{name}: {preset.summary}" in result.stdout
+        assert preset.expected in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_characters_presets_make_models_of_the_size_that_they_say(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("".join(map(chr, range(32, 97))) * 30)  # 65 characters, as Shakespeare's
+    for name in ("gpt2-classic-char", "shakespeare-char-cpu"):
+        result = run_script("train.py", "--preset", name, "--corpus", text, "--dry-run")
+        assert result.returncode == 0, result.stderr
+        parameters = int(result.stdout.split(" parameters")[0].split()[-1].replace(",", ""))
+        assert 790_000 < parameters < 820_000
