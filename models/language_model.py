@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from data.tokenizer import WordTokenizer
+from data.tokenizer import Tokenizer
 from layers.checks import check_positive_integers
 
 
@@ -24,7 +24,7 @@ class LanguageModel(keras.Model):
         token_ids: the symbolic input, integers, (B, T).
         logits: the symbolic output, floats, (B, T, V).
         attention_scores: for each layer the symbolic scores, (B, N, T, T).
-        tokenizer: a `WordTokenizer`. It is saved with the model.
+        tokenizer: one of `data.tokenizer`. It is saved with the model.
         context_length: the longest text that the model reads, in tokens. A positive integer.
         provenance: where the model comes from (corpus, versions, settings), any dict that JSON
             can hold. It is saved with the model. Default None: an empty dict.
@@ -39,7 +39,7 @@ class LanguageModel(keras.Model):
         token_ids,
         logits,
         attention_scores,
-        tokenizer: WordTokenizer,
+        tokenizer: Tokenizer,
         context_length: int,
         provenance: dict | None = None,
         name: str | None = None,

@@ -2,7 +2,7 @@
 
 import keras
 
-from data.tokenizer import WordTokenizer
+from data.tokenizer import Tokenizer
 from layers import (
     CausalMask,
     LearnedPositionalEmbedding,
@@ -36,7 +36,7 @@ class TransformerLanguageModel(LanguageModel):
     With `norm_placement="pre"` one more normalisation comes before the logits.
 
     Args:
-        tokenizer: a `WordTokenizer`; its vocabulary sets V.
+        tokenizer: one of `data.tokenizer`; its vocabulary sets V.
         context_length: the longest text that the model reads, in tokens. A positive integer.
         d_model: width of the model, D. A positive integer, default 16.
         num_heads: attention heads of each layer, N. Must divide `d_model`. Default 2.
@@ -78,7 +78,7 @@ class TransformerLanguageModel(LanguageModel):
 
     def __init__(
         self,
-        tokenizer: WordTokenizer,
+        tokenizer: Tokenizer,
         context_length: int,
         d_model: int = 16,
         num_heads: int = 2,
