@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import training
 from cli import UsageError
+from data.corpora import load_corpus
 from presets import PRESETS
 from settings import Settings, parse_settings
 from tests.conftest import run_script
@@ -62,8 +64,9 @@ def test_the_list_names_every_preset_and_trains_nothing(tmp_path):
 def test_the_characters_presets_make_models_of_the_size_that_they_say(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("".join(map(chr, range(32, 97))) * 30)  # 65 characters, as Shakespeare's
+    corpus = load_corpus(str(text))
     for name in ("gpt2-classic-char", "shakespeare-char-cpu"):
-        result = run_script("train.py", "--preset", name, "--corpus", text, "--dry-run")
-        assert result.returncode == 0, result.stderr
-        parameters = int(result.stdout.split(" parameters")[0].split()[-1].replace(",", ""))
-        assert 790_000 < parameters < 820_000
+        settings, _ = parse_settings(["--preset", name, "--corpus", str(text)])
+        data = training.prepare_data(settings, corpus)
+        model = training.build_model(settings, corpus, data)
+        assert 790_000 < model.count_params() < 820_000
