@@ -100,7 +100,7 @@ def split_text(text: str, validation_split: float, at_lines: bool) -> tuple[str,
 
 def make_examples(
     text: str, tokenizer, context_length: int, every_token: bool
-) -> "Prefixes | Windows":
+) -> Prefixes | Windows:
     """What a model learns of a text, or is evaluated on.
 
     Args:

@@ -8,6 +8,14 @@ def check_positive_integers(**sizes: int) -> None:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={size!r}.")
 
 
+def check_wavelength(max_wavelength: float) -> None:
+    """Raises a ValueError unless max_wavelength > 1."""
+    if max_wavelength <= 1:
+        raise ValueError(
+            f"`max_wavelength` must be above 1. Received: max_wavelength={max_wavelength!r}."
+        )
+
+
 def check_dropout(dropout: float) -> None:
     """Raises a ValueError unless 0 <= dropout < 1."""
     if not 0 <= dropout < 1:

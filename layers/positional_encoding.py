@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from layers.checks import check_wavelength
+
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
 class SinusoidalPositionalEncoding(keras.layers.Layer):
@@ -43,10 +45,7 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
 
     def __init__(self, max_wavelength: float = 10000, **kwargs):
         super().__init__(**kwargs)
-        if max_wavelength <= 1:
-            raise ValueError(
-                f"`max_wavelength` must be above 1. Received: max_wavelength={max_wavelength!r}."
-            )
+        check_wavelength(max_wavelength)
         self.max_wavelength = max_wavelength
 
     def build(self, inputs_shape):

@@ -16,7 +16,7 @@ from layers.checks import check_dropout, check_positive_integers
 from models.language_model import LanguageModel
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
-NORMS = ("layer", "rms")
+NORMS = {"layer": keras.layers.LayerNormalization, "rms": keras.layers.RMSNormalization}
 NORM_PLACEMENTS = ("post", "pre")
 # The function of the feed-forward network, and whether it is a gate.
 ACTIVATIONS = {
@@ -150,11 +150,7 @@ class TransformerLanguageModel(LanguageModel):
             attention_scores.append(scores)
 
         if norm_placement == "pre":
-            norm_class = {
-                "layer": keras.layers.LayerNormalization,
-                "rms": keras.layers.RMSNormalization,
-            }[norm]
-            x = norm_class(epsilon=1e-6, name="final_norm", dtype=policy)(x)
+            x = NORMS[norm](epsilon=1e-6, name="final_norm", dtype=policy)(x)
         if tie_embeddings:
             logits = embedding(x, reverse=True)  # (B, T, V)
         else:
