@@ -182,11 +182,11 @@ class LanguageModel(keras.Model):
         if not token_ids:
             raise ValueError(f"The prompt must hold at least one word. Received: {text!r}.")
         words = self.tokenizer.split(text)
-        unknown = [
+        unknown = dict.fromkeys(  # each once, in their order
             word
             for word, id_ in zip(words, token_ids, strict=True)
             if id_ == self.tokenizer.unknown_id and word not in self._unknown_words
-        ]
+        )
         if unknown:
             self._unknown_words.update(unknown)
             warnings.warn(

@@ -137,6 +137,11 @@ def test_an_unknown_word_warns_once_where_it_was_asked(model, name):
         ask(wrap("zebra gnu"))
 
 
+def test_a_word_that_is_unknown_twice_is_named_once(model):
+    with pytest.warns(UserWarning, match=r"read as \[UNK\]: zebra, lion\.$"):
+        model.predict_next("zebra lion zebra")
+
+
 def test_an_unknown_word_is_read_as_the_unknown_token(model):
     with pytest.warns(UserWarning, match="zebra"):
         tokens, _ = model.attention("i Love zebra")
