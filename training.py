@@ -36,10 +36,10 @@ class Data(NamedTuple):
     """A corpus made ready for training.
 
     Attributes:
-        tokenizer: made of the training sentences.
+        tokenizer: made of the text to train on.
         training: what to train on.
-        evaluation: what figures are reported on: the validation part of the corpus, or
-            that to train on where there is none.
+        evaluation: what figures are reported on: the part kept for validation, or what is trained
+            on where none is kept.
         samples: pairs of a prompt and what follows it, for the tables of predictions.
         probes: texts whose attention is drawn.
     """
@@ -52,7 +52,7 @@ class Data(NamedTuple):
 
 
 def prepare_data(settings: Settings, corpus: Corpus) -> Data:
-    """Turns a corpus into token ids and prefixes.
+    """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
 
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
@@ -289,7 +289,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     if not (folder / "best.keras").exists():  # interrupted before the first evaluation
         model.save(folder / "best.keras")
     best = watchers[0]
-    if settings.validation_split and best.best_epoch == epochs - 1:
+    if settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
     if stopper.interrupted:
@@ -300,7 +300,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
 def make_callbacks(
     settings: Settings, data: Data, folder: Path, evaluation_data
 ) -> list[keras.callbacks.Callback]:
-    """What watches a run: checkpoints, TensorBoard's dashboards, and the progress bar."""
+    """What watches a run: the BestCheckpoint first, TensorBoard's dashboards, the progress bar."""
     _, count = spans(settings, data)
     if settings.attention_every is None:
         epochs = callbacks.spread_epochs(count)

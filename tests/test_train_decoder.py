@@ -69,6 +69,7 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     assert rates == pytest.approx(
         {0: halfway, 1: 0.001 + 0.009 * (1 + math.cos(math.pi * 30 / 40)) / 2, 2: 0.001}, rel=1e-3
     )
+    assert "\nthe validation loss was still falling: more --steps may lower it\n" in result.stdout
     model = cli.load_model(str(tmp_path / "run" / "last.keras"))
     assert int(model.optimizer.iterations) == 50
 
