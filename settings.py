@@ -20,7 +20,8 @@ NORMS = ("layer", "rms")
 NORM_PLACEMENTS = ("post", "pre")
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")
 OPTIMIZERS = ("adam", "adamw", "muon")
-DECAYS = ("none", "cosine")
+DECAYS = ("none", "cosine", "linear")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,13 @@ class Settings:
     clip_norm: float | None = None
     epochs: int = 1000
     steps: int | None = None
-    eval_every: int = 250
+    eval_every: int | None = None
+    patience: int | None = None
     batch_size: int = 8
+    accumulate: int = 1
     seed: int = 0
     jit: str = "auto"
+    precision: str = "float32"
     probe: list[str] | None = None
     attention_every: int | None = None
     batch_scalars_every: int | None = None
@@ -218,7 +222,7 @@ def make_parser(source: str = "") -> ArgumentParser:
     group.add_argument(
         "--decay",
         choices=DECAYS,
-        help="cosine: the learning rate falls to a tenth at the end (none)",
+        help="how the learning rate falls to a tenth until the end (none)",
     )
     group.add_argument(
         "--weight-decay",
@@ -242,9 +246,22 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--eval-every",
         type=positive,
         metavar="N",
-        help="with --steps: evaluate every N of them; such a span then counts as an epoch (250)",
+        help="evaluate every N steps; such a span then counts as an epoch (a pass over the text; "
+        "250 with --steps)",
     )
-    group.add_argument("--batch-size", type=positive, metavar="N", help="examples a step (8; 64)")
+    group.add_argument(
+        "--patience",
+        type=positive,
+        metavar="N",
+        help="stop after N evaluations without a lower validation loss (never)",
+    )
+    group.add_argument("--batch-size", type=positive, metavar="N", help="examples a batch (8; 64)")
+    group.add_argument(
+        "--accumulate",
+        type=positive,
+        metavar="N",
+        help="take N batches for a step: one update by the mean of their gradients (1)",
+    )
     group.add_argument(
         "--seed",
         type=number(int, least=0, below=2**31),
@@ -255,6 +272,11 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--jit",
         choices=("auto", "on", "off"),
         help="compile the training step with XLA; auto: unless the job is tiny (auto)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what is computed with; weights are float32 always (float32)",
     )
 
     group = parser.add_argument_group("watching")
@@ -274,7 +296,8 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--batch-scalars-every",
         type=positive,
         metavar="N",
-        help="also write loss and accuracy every N steps (only every epoch)",
+        help="also write loss, learning rate and gradient norm every N steps (only every epoch; "
+        "with --steps 25 times an epoch)",
     )
 
     group = parser.add_argument_group("run")
@@ -301,6 +324,13 @@ def make_parser(source: str = "") -> ArgumentParser:
         help="take settings from a run's config.json; flags given beside it win",
     )
     group.add_argument(
+        "--resume",
+        type=text("the name of a run", _is_folder_name),
+        metavar="NAME",
+        help="go on with a run of --logs as if it had never stopped, or 'auto': with the latest; "
+        "more --steps or --epochs make it longer",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
     )
     return parser
@@ -313,30 +343,12 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
 
     Returns:
         The settings, and all flags as given, for those that are no settings (`run_name`,
-        `dry_run`, `list_presets`).
+        `dry_run`, `list_presets`, `resume`).
 
     Raises:
         UsageError: a flag or config key that is unknown or has a value out of its range.
     """
-    flags = make_parser().parse_args(argv)
-    if flags.steps is not None and flags.epochs is not None:
-        raise UsageError("argument --steps: expected --steps or --epochs, got both")
-    by_epochs = flags.epochs is not None
-    if flags.config is not None:
-        flags = make_parser().parse_args(argv, namespace=_read_config(flags.config))
-    given = {
-        field.name: getattr(flags, field.name)
-        for field in dataclasses.fields(Settings)
-        if getattr(flags, field.name) is not None
-    }
-    if flags.preset is not None:
-        preset = PRESETS[flags.preset].settings
-        if given.get("steps", 0) and "warmup_steps" in preset:
-            share = min(given["steps"] / preset["steps"], 1)
-            given = {"warmup_steps": round(preset["warmup_steps"] * share), **given}
-        given = {**preset, **given}
-    if by_epochs:
-        given["steps"] = None  # not those of a preset or config
+    given, flags = _given_settings(argv)
     defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
     if given.get("tokenizer") == "char":
         defaults = {**defaults, **CHAR_DEFAULTS}
@@ -356,7 +368,61 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
             "argument --position: rotary turns pairs of numbers; expected --d-model / --heads to "
             f"be even, got {settings.d_model // settings.heads}"
         )
+    if settings.patience is not None and not settings.validation_split:
+        raise UsageError("argument --patience: expected --validation-split above 0, got 0")
     return settings, flags
+
+
+def resume_settings(argv: Sequence[str], saved: Settings) -> Settings:
+    """The settings of a run that goes on: its own, but for a longer training.
+
+    Args:
+        argv: the flags given beside `--resume`. Those for `--corpus` and `--logs` are not looked
+            at: text and folder may have moved.
+        saved: the run's settings.
+
+    Raises:
+        UsageError: a setting that is not the run's own, or a shorter training.
+    """
+    given, _ = _given_settings(argv)
+    longer = {}
+    for name, value in given.items():
+        own = getattr(saved, name)
+        flag = "--" + name.replace("_", "-")
+        if value in (own, None) or name in ("corpus", "logs"):
+            continue
+        if name == ("epochs" if saved.steps is None else "steps"):
+            if value < own:
+                raise UsageError(f"argument {flag}: expected {own} or more, got {value}")
+            longer[name] = value
+        else:
+            own = "none" if own is None else own
+            raise UsageError(f"argument {flag}: expected {own}, as the run has it, got {value}")
+    return dataclasses.replace(saved, **longer)
+
+
+def _given_settings(argv: Sequence[str]) -> tuple[dict, argparse.Namespace]:
+    """What flags, --config and --preset say, without defaults; and all flags as given."""
+    flags = make_parser().parse_args(argv)
+    if flags.steps is not None and flags.epochs is not None:
+        raise UsageError("argument --steps: expected --steps or --epochs, got both")
+    by_epochs = flags.epochs is not None
+    if flags.config is not None:
+        flags = make_parser().parse_args(argv, namespace=_read_config(flags.config))
+    given = {
+        field.name: getattr(flags, field.name)
+        for field in dataclasses.fields(Settings)
+        if getattr(flags, field.name) is not None
+    }
+    if flags.preset is not None:
+        preset = PRESETS[flags.preset].settings
+        if given.get("steps", 0) and "warmup_steps" in preset:
+            share = min(given["steps"] / preset["steps"], 1)
+            given = {"warmup_steps": round(preset["warmup_steps"] * share), **given}
+        given = {**preset, **given}
+    if by_epochs:
+        given["steps"] = None  # not those of a preset or config
+    return given, flags
 
 
 def _is_folder_name(name: str) -> bool:

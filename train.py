@@ -1,29 +1,49 @@
 """Train a small Transformer on a text: `python train.py --layers 2 --heads 2`.
 
 Everything about a run lands in one folder, logs/<run>/: its settings (config.json), the best and
-the last model (best.keras, last.keras), and TensorBoard's event files. `training.py` does the work.
+the last model (best.keras, last.keras), a checkpoint to go on from (checkpoint.npz), its figures
+(results.json), and TensorBoard's event files. `training.py` does the work.
 """
 
+import sys
 from collections.abc import Sequence
 
 import cli
 import presets
+import runs
 from data.corpora import CorpusError, is_address, load_corpus
-from settings import parse_settings
+from settings import Settings, make_parser, parse_settings, resume_settings
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one training; returns the exit status."""
-    settings, flags = parse_settings(argv)
+    """Runs one training, or goes on with one; returns the exit status."""
+    flags = make_parser().parse_args(argv)
     if flags.list_presets:
         print(presets.describe())
         return 0
-    if is_address(settings.corpus):
+    if flags.resume is None:
+        settings, _ = parse_settings(argv)
+        folder, source = None, settings.corpus
+    else:
+        folder = runs.find_folder(flags.logs or Settings.logs, flags.resume)
+        saved, _ = parse_settings(["--config", str(folder / runs.CONFIG)])
+        settings = resume_settings(argv, saved)
+        if settings == saved and runs.is_finished(folder):
+            print(f"{folder} is finished; more --steps or --epochs go on with it")
+            return 0
+        source, sha256 = runs.read_corpus_provenance(folder)
+        source = flags.corpus or source
+    if is_address(source):
         cli.import_keras()  # Keras does the fetching
     try:
-        corpus = load_corpus(settings.corpus)
+        corpus = load_corpus(source)
     except CorpusError as error:
         raise cli.UsageError(f"argument --corpus: {error}") from error
+    if folder is not None and corpus.sha256 != sha256:
+        raise cli.UsageError(
+            f"argument --resume: {source} is not the text that {folder} was begun on, or has "
+            "changed since"
+        )
 
     cli.import_keras(threads=1 if settings.is_tiny else None)
     import training  # only now: it imports Keras
@@ -33,9 +53,17 @@ def main(argv: Sequence[str]) -> int:
     training.print_plan(settings, data, model)
     if flags.dry_run:
         return 0
-    folder = training.make_run_folder(settings, model, flags.run_name)
-    finished = training.fit(settings, data, model, folder)
-    if not finished:
+    folder = training.open_folder(settings, model, flags.run_name, folder)
+    outcome = training.fit(settings, data, model, folder)
+    if outcome.diverged_at is not None:
+        print(
+            f"train.py: error: the loss is no number after step {outcome.diverged_at:,}: a lower "
+            f"--learning-rate may help; {folder} keeps the last good checkpoint",
+            file=sys.stderr,
+        )
+        return 3
+    if outcome.interrupted:
+        print(f"\ninterrupted: --resume {folder.name} goes on; the model so far is last.keras")
         return 130
     training.report(settings, data, model, folder)
     return 0

@@ -2,11 +2,9 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
-import json
 import math
-import os
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,12 +16,14 @@ from rich.table import Table
 
 import callbacks
 import models
+import runs
 from cli import UsageError
 from data import datasets
 from data.corpora import Corpus, split_lines
 from data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from optimizers import make_optimizer, make_schedule
 from settings import Settings
 
 # What is printed holds words of the user's text: nothing in them is markup.
@@ -135,6 +135,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         tie_embeddings=settings.tie_embeddings,
         use_bias=settings.bias,
         output_scale=settings.output_scale,
+        dtype=settings.precision,
         provenance={
             "corpus": {"source": corpus.source, "sha256": corpus.sha256},
             "settings": dataclasses.asdict(settings),
@@ -147,67 +148,46 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         },
     )
     model.compile(
-        optimizer=make_optimizer(settings, data, model),
+        optimizer=_make_optimizer(settings, data, model),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
         jit_compile=settings.compiles_with_xla,
     )
+    model.optimizer.build(model.trainable_variables)  # a checkpoint holds its variables too
     return model
 
 
-def spans(settings: Settings, data: Data) -> tuple[int, int]:
-    """How many steps make an "epoch", after which everything is evaluated, and how many there are.
-
-    That is a pass over the text; or with `steps`, a span of `eval_every` steps. The last span may
-    be cut short by the number of steps.
-    """
-    if settings.steps is None:
-        return datasets.steps_per_epoch(data.training, settings.batch_size), settings.epochs
-    span = min(settings.eval_every, settings.steps)
-    return span, math.ceil(settings.steps / span)
-
-
-def make_optimizer(
-    settings: Settings, data: Data, model: models.LanguageModel
-) -> keras.optimizers.Optimizer:
-    """The optimizer with its schedule. Weight decay is for matrices, not for biases and scales.
-
-    Raises:
-        UsageError: a warm-up as long as the whole training.
-    """
-    total = settings.steps or math.prod(spans(settings, data))
-    if settings.warmup_steps >= total:
+def _make_optimizer(settings, data, model):
+    updates = spans(settings, data)[1] // settings.accumulate
+    if settings.warmup_steps >= max(updates, 1):
         raise UsageError(
-            f"argument --warmup-steps: expected fewer than the {total:,} steps of the training, "
+            f"argument --warmup-steps: expected fewer than the {updates:,} steps of the training, "
             f"got {settings.warmup_steps}"
         )
-    rate = settings.learning_rate
-    if settings.warmup_steps or settings.decay == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if settings.warmup_steps else rate,
-            decay_steps=total - settings.warmup_steps,
-            alpha=0.1 if settings.decay == "cosine" else 1.0,  # with 1 it stays as it is
-            warmup_target=rate if settings.warmup_steps else None,
-            warmup_steps=settings.warmup_steps,
-        )
-    arguments = {"learning_rate": rate, "global_clipnorm": settings.clip_norm}
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(**arguments)
-    if settings.optimizer == "muon":
-        # Muon is for the matrices inside the layers; embedding and logits are Adam's, at a third
-        # of the learning rate (measured on Shakespeare's characters).
-        return keras.optimizers.Muon(
-            **arguments,
-            weight_decay=settings.weight_decay,
-            adam_weight_decay=0.0,
-            exclude_layers=["logits"],
-            adam_lr_ratio=0.3,
-        )
-    optimizer = keras.optimizers.AdamW(**arguments, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(
-        var_list=[weight for weight in model.trainable_variables if len(weight.shape) < 2]
+    return make_optimizer(
+        settings.optimizer,
+        model,
+        make_schedule(settings.learning_rate, updates, settings.warmup_steps, settings.decay),
+        settings.weight_decay,
+        global_clipnorm=settings.clip_norm,
+        gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
     )
-    return optimizer
+
+
+def spans(settings: Settings, data: Data) -> tuple[int, int]:
+    """How many batches make an "epoch", after which everything is evaluated, and a training.
+
+    An epoch is `eval_every` steps, or else a pass over the text, or with `steps` 250 of them. The
+    last one may be cut short by the number of steps. A step takes `accumulate` batches.
+    """
+    a_pass = datasets.steps_per_epoch(data.training, settings.batch_size)
+    if settings.steps is None:
+        batches, span = a_pass * settings.epochs, a_pass
+    else:
+        batches, span = settings.steps * settings.accumulate, 250 * settings.accumulate
+    if settings.eval_every is not None:
+        span = settings.eval_every * settings.accumulate
+    return min(span, batches), batches
 
 
 def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
@@ -227,81 +207,101 @@ def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> N
     )
 
 
-def make_run_folder(
-    settings: Settings, model: models.LanguageModel, run_name: str | None = None
+def open_folder(
+    settings: Settings,
+    model: models.LanguageModel,
+    run_name: str | None = None,
+    resumed: Path | None = None,
 ) -> Path:
-    """Makes a new folder for the run, with its config.json.
+    """Makes the run's folder with its config.json, or opens that of a run that goes on.
 
     Args:
         settings: the run's settings.
         model: the run's model, whose provenance goes into config.json too.
         run_name: the folder's name in `settings.logs`. Default None: made from corpus, model and
             time.
+        resumed: the folder of the run to go on with. Default None: a new one.
 
     Raises:
-        UsageError: a folder of that name exists, or can't be made.
+        UsageError: a folder that exists, can't be made, or is in use.
     """
-    if run_name is None:
-        stem = f"{Path(settings.corpus).stem}-{settings.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    else:
-        names = [run_name]
-    for name in names:
-        folder = Path(settings.logs) / name
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError as error:
-            if not folder.is_dir():
-                raise _unwritable(settings.logs, error) from error
-        except OSError as error:
-            raise _unwritable(settings.logs, error) from error
-    else:
-        raise UsageError(
-            f"argument --run-name: expected the name of a new run, but {folder} exists"
-        )
+    folder = runs.make_folder(settings, run_name) if resumed is None else resumed
+    runs.keep_for_this_process(folder)
+    (folder / runs.RESULTS).unlink(missing_ok=True)
     config = {**dataclasses.asdict(settings), "provenance": model.provenance}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    runs.write_json(folder / runs.CONFIG, config)
     console.print(f"run     {folder}\n", soft_wrap=True)
     return folder
 
 
-def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> bool:
+class Outcome(NamedTuple):
+    """How a training ended.
+
+    Attributes:
+        interrupted: whether by the user.
+        diverged_at: after how many steps loss or weights were no finite numbers; None if never.
+    """
+
+    interrupted: bool
+    diverged_at: int | None
+
+
+def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> Outcome:
     """Trains the model, watched by the callbacks, and leaves best.keras and last.keras.
 
-    Returns:
-        True; or False when the user interrupted it.
+    Where the folder has a checkpoint, training goes on from it. After a divergence last.keras is
+    the model of the last checkpoint.
     """
+    for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
+        leftover.unlink()
     evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
     watchers = make_callbacks(settings, data, folder, evaluation_data)
-    stopper = callbacks.StopOnInterrupt()
-    steps_per_epoch, epochs = spans(settings, data)
-    model.fit(
-        datasets.training_dataset(data.training, settings.batch_size, settings.seed),
-        steps_per_epoch=steps_per_epoch,
-        epochs=epochs,
-        validation_data=evaluation_data if settings.validation_split else None,
-        callbacks=[stopper, callbacks.StopAtStep(settings.steps), *watchers],
-        shuffle=False,
-        verbose=0,
-    )
+    span, batches = spans(settings, data)
+    path = folder / runs.CHECKPOINT
+    checkpoint = callbacks.Checkpoint(path, model, watchers, last_step=batches)
+    if path.exists():
+        try:
+            checkpoint.restore()
+        except ValueError as error:
+            raise UsageError(f"argument --resume: {error}") from error
+    done = checkpoint.step
+    epochs = checkpoint.epoch + math.ceil((batches - done) / span)
+    interrupt, divergence = callbacks.StopOnInterrupt(), callbacks.StopOnDivergence()
+    if done < batches and not any(getattr(w, "has_stopped", False) for w in watchers):
+        model.fit(
+            datasets.training_dataset(data.training, settings.batch_size, settings.seed, done),
+            steps_per_epoch=span,
+            initial_epoch=checkpoint.epoch,
+            epochs=epochs,
+            validation_data=evaluation_data if settings.validation_split else None,
+            callbacks=[
+                *(interrupt, divergence, callbacks.StopAtStep(batches - done)),
+                *(*watchers, checkpoint),
+            ],
+            shuffle=False,
+            verbose=0,
+        )
+    diverged_at = None
+    if divergence.diverged_at is not None:
+        diverged_at = (done + divergence.diverged_at) // settings.accumulate
+        checkpoint.restore()
     model.save(folder / "last.keras")
-    if not (folder / "best.keras").exists():  # interrupted before the first evaluation
+    if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
+    is_whole = not interrupt.interrupted and diverged_at is None
     best = watchers[0]
-    if settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
+    if is_whole and settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
-    if stopper.interrupted:
-        console.print(f"\ninterrupted: the model as it stood is {folder / 'last.keras'}")
-    return not stopper.interrupted
+    return Outcome(interrupt.interrupted, diverged_at)
 
 
 def make_callbacks(
     settings: Settings, data: Data, folder: Path, evaluation_data
 ) -> list[keras.callbacks.Callback]:
     """What watches a run: the BestCheckpoint first, TensorBoard's dashboards, the progress bar."""
-    _, count = spans(settings, data)
+    span, batches = spans(settings, data)
+    count = math.ceil(batches / span)
     if settings.attention_every is None:
         epochs = callbacks.spread_epochs(count)
     else:
@@ -313,17 +313,24 @@ def make_callbacks(
         best = callbacks.BestCheckpoint(
             folder / "best.keras", evaluation_data, epochs, log_dir=folder / "evaluation"
         )
-    return [
+    scalars_every = settings.batch_scalars_every
+    if scalars_every is None and settings.steps is not None:
+        scalars_every = max(span // settings.accumulate // 25, 1)
+    tokens_per_batch = settings.batch_size
+    if settings.every_token:
+        tokens_per_batch *= data.training.length
+    watchers = [
         best,
-        callbacks.EpochScalars(
-            folder, write_graph=False, update_freq=settings.batch_scalars_every or "epoch"
-        ),
+        callbacks.Scalars(folder, scalars_every, tokens_per_batch),
         callbacks.AttentionHeatmaps(
             folder / "attention", data.probes, epochs=None if draw_by_time else epochs
         ),
         callbacks.SamplePredictions(folder / "samples", data.samples),
         callbacks.ProgressBar(console),
     ]
+    if settings.patience is not None:
+        watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
+    return watchers
 
 
 def report(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> None:
@@ -339,6 +346,7 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         for key, value in dataclasses.asdict(settings).items()
         if isinstance(value, int | float | str) and key != "logs"
     }
+    shutil.rmtree(folder / "hparams", ignore_errors=True)  # of a shorter training
     callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
     if not settings.validation_split and not settings.every_token:
         figures["best possible"] = datasets.best_possible(data.training)
@@ -370,10 +378,11 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     console.print(
         f"\nbest model  {folder / 'best.keras'}\n"
         f"last model  {folder / 'last.keras'}\n"
-        f"watch it    tensorboard --logdir {settings.logs} "
+        f"watch it    tensorboard --logdir {folder.parent} "
         "--samples_per_plugin images=1000,text=1000",
         soft_wrap=True,
     )
+    runs.write_json(folder / runs.RESULTS, figures)
 
 
 def _some_known_lines(text: str, tokenizer: Tokenizer) -> list[list[int]]:
@@ -385,9 +394,3 @@ def _some_known_lines(text: str, tokenizer: Tokenizer) -> list[list[int]]:
     encoded = tokenizer.encode_batch(lines[:: 1 + len(lines) // 2000])
     encoded = [ids for ids in encoded if len(ids) > 1]
     return [ids for ids in encoded if tokenizer.unknown_id not in ids] or encoded
-
-
-def _unwritable(logs: str, error: OSError) -> UsageError:
-    return UsageError(
-        f"argument --logs: expected a folder to write to, got {logs} ({os.strerror(error.errno)})"
-    )

@@ -3,12 +3,15 @@
 from callbacks.attention_figure import AttentionFigure
 from callbacks.attention_heatmaps import AttentionHeatmaps
 from callbacks.best_checkpoint import BestCheckpoint
-from callbacks.epoch_scalars import EpochScalars
+from callbacks.checkpoint import Checkpoint
+from callbacks.early_stopping import EarlyStopping
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
+from callbacks.scalars import Scalars
 from callbacks.schedule import spread_epochs
 from callbacks.stop_at_step import StopAtStep
+from callbacks.stop_on_divergence import StopOnDivergence
 from callbacks.stop_on_interrupt import StopOnInterrupt
 from callbacks.visible import visible
 
@@ -16,10 +19,13 @@ __all__ = [
     "AttentionFigure",
     "AttentionHeatmaps",
     "BestCheckpoint",
-    "EpochScalars",
+    "Checkpoint",
+    "EarlyStopping",
     "ProgressBar",
     "SamplePredictions",
+    "Scalars",
     "StopAtStep",
+    "StopOnDivergence",
     "StopOnInterrupt",
     "spread_epochs",
     "visible",

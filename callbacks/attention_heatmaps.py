@@ -9,7 +9,7 @@ import numpy as np
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from callbacks.attention_figure import AttentionFigure
-from callbacks.summaries import image_pb, write_summaries
+from callbacks.summaries import EventWriter, image_pb
 
 
 class AttentionHeatmaps(keras.callbacks.Callback):
@@ -56,10 +56,20 @@ class AttentionHeatmaps(keras.callbacks.Callback):
             raise ValueError(
                 f"`time_share` must be between 0 and 1. Received: time_share={time_share!r}."
             )
-        self.log_dir = str(log_dir)
         self.texts = list(texts)
         self.epochs = epochs
         self.time_share = time_share
+        self._writer = EventWriter(log_dir)
+        self._epoch = self._drawn = None
+
+    def get_state(self) -> dict:
+        """What a training that goes on later needs to know."""
+        return {"drawn": self._drawn, "events": self._writer.position()}
+
+    def set_state(self, state: dict) -> None:
+        """Takes back what was drawn after `get_state`. Call it before `fit`."""
+        self._epoch = self._drawn = state["drawn"]
+        self._writer.rewind(state["events"])
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "attention"):
@@ -67,13 +77,10 @@ class AttentionHeatmaps(keras.callbacks.Callback):
                 "AttentionHeatmaps needs a model with a method `attention(text)`. "
                 f"Received: a {type(self.model).__name__}."
             )
-        import tensorflow as tf  # for tf.summary, on every backend
-
-        self._writer = tf.summary.create_file_writer(self.log_dir)
+        self._writer.open()
         self._pictures = {}
         self._begin = time.perf_counter()
         self._seconds = 0.0
-        self._epoch = self._drawn = None
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch
@@ -84,6 +91,7 @@ class AttentionHeatmaps(keras.callbacks.Callback):
         if self._epoch != self._drawn:
             self._draw()
         self._writer.close()
+        self._epoch = self._drawn = None
 
     def _is_due(self, epoch):
         if self.epochs is not None:
@@ -103,7 +111,7 @@ class AttentionHeatmaps(keras.callbacks.Callback):
                 for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
                     tag = f"attention_entropy/{text}/layer_{number}_head_{head}"
                     summaries.append(scalar_pb(tag, entropy))
-        write_summaries(self._writer, self._epoch, summaries)
+        self._writer.write(self._epoch, summaries)
         self._drawn = self._epoch
         self._seconds += time.perf_counter() - begin
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-from callbacks.summaries import write_summaries
+from callbacks.summaries import EventWriter
 
 
 class BestCheckpoint(keras.callbacks.Callback):
@@ -57,33 +57,50 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.path = Path(path)
         self.dataset = dataset
         self.epochs = epochs
-        self.log_dir = log_dir
         self.time_share = time_share
         self.best_loss = math.inf
         self.best_epoch = None
+        self._best = []  # the best model's variables
+        self._is_saved = True  # whether they are in the file
+        self._writer = None if log_dir is None else EventWriter(log_dir)
+
+    def get_state(self) -> dict:
+        """What a training that goes on later needs to know, the best model included."""
+        return {
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "best": self._best,
+            "events": None if self._writer is None else self._writer.position(),
+        }
+
+    def set_state(self, state: dict) -> None:
+        """Goes on from what `get_state` gave. Call it before `fit`."""
+        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
+        self._best = state["best"]
+        self._is_saved = not self._best  # the file may hold a later one
+        if self._writer is not None:
+            self._writer.rewind(state["events"])
 
     def on_train_begin(self, logs=None):
         self._begin = time.perf_counter()
         self._seconds = 0.0  # spent on saving
-        self._unsaved = None  # the best model's variables, while they are not in the file
-        if self.log_dir is not None:
-            import tensorflow as tf  # for tf.summary, on every backend
-
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        if self._writer is not None:
+            self._writer.open()
 
     def on_epoch_end(self, epoch, logs=None):
         loss = self._loss(epoch, logs or {})
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch
-            self._unsaved = [keras.ops.convert_to_numpy(v) for v in self._variables()]
+            self._best = [keras.ops.convert_to_numpy(v) for v in self._variables()]
+            self._is_saved = False
         elapsed = time.perf_counter() - self._begin
-        if self._unsaved is not None and self._seconds <= self.time_share * elapsed:
+        if not self._is_saved and self._seconds <= self.time_share * elapsed:
             self._save()
 
     def on_train_end(self, logs=None):
-        if self._unsaved is not None:
+        if not self._is_saved:
             self._save()
-        if self.log_dir is not None:
+        if self._writer is not None:
             self._writer.close()
 
     def _loss(self, epoch, logs):
@@ -97,9 +114,9 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self.epochs is not None and epoch not in self.epochs:
             return math.inf
         figures = self.model.evaluate(self.dataset, verbose=0, return_dict=True)
-        if self.log_dir is not None:
+        if self._writer is not None:
             summaries = (scalar_pb(f"epoch_{name}", value) for name, value in figures.items())
-            write_summaries(self._writer, epoch, summaries)
+            self._writer.write(epoch, summaries)
         return figures["loss"]
 
     def _variables(self):
@@ -109,12 +126,12 @@ class BestCheckpoint(keras.callbacks.Callback):
         begin = time.perf_counter()
         variables = self._variables()
         current = [keras.ops.convert_to_numpy(v) for v in variables]
-        _assign(variables, self._unsaved)
+        _assign(variables, self._best)
         try:
             self.model.save(self.path)
         finally:
             _assign(variables, current)
-        self._unsaved = None
+        self._is_saved = True
         self._seconds += time.perf_counter() - begin
 
 

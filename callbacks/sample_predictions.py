@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from callbacks.summaries import write_summaries
+from callbacks.summaries import EventWriter
 from callbacks.visible import visible
 
 
@@ -38,17 +38,23 @@ class SamplePredictions(keras.callbacks.Callback):
             raise ValueError("`samples` must hold at least one prompt. Received: samples=[].")
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: k={k!r}.")
-        self.log_dir = str(log_dir)
         self.samples = list(samples)
         self.k = k
+        self._writer = EventWriter(log_dir)
+
+    def get_state(self) -> dict:
+        """What a training that goes on later needs to know."""
+        return {"events": self._writer.position()}
+
+    def set_state(self, state: dict) -> None:
+        """Takes back what was written after `get_state`. Call it before `fit`."""
+        self._writer.rewind(state["events"])
 
     def on_train_begin(self, logs=None):
-        import tensorflow as tf  # for tf.summary, on every backend
-
-        self._writer = tf.summary.create_file_writer(self.log_dir)
+        self._writer.open()
 
     def on_epoch_end(self, epoch, logs=None):
-        write_summaries(self._writer, epoch, [text_pb("samples", self._table())])
+        self._writer.write(epoch, [text_pb("samples", self._table())])
 
     def on_train_end(self, logs=None):
         self._writer.close()

@@ -231,7 +231,7 @@ def best_possible(prefixes: Prefixes) -> dict[str, float]:
     return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
 
 
-def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int):
+def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int, first_step: int = 0):
     """An endless `tf.data.Dataset` of random batches.
 
     The batch of a step is a function of `(seed, step)` alone, so that a run can be taken up at
@@ -242,6 +242,7 @@ def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int):
         examples: what to batch.
         batch_size: prefixes or windows in a batch.
         seed: a non-negative integer.
+        first_step: the step of the first batch. Default 0.
 
     Returns:
         Batches of (token_ids, targets, weights): int32, int32 and float32, each (batch_size, T).
@@ -249,9 +250,13 @@ def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int):
         are `steps_per_epoch(examples, batch_size)` batches in an epoch; the last one of prefixes is
         filled up with padding of weight 0, since batches of one shape are compiled once.
     """
+    import tensorflow as tf  # where it is needed: everything else here works without
+
     if isinstance(examples, Windows):
-        return _random_windows(examples, batch_size, seed)
-    return _shuffled_prefixes(examples, batch_size, seed)
+        batch = _random_windows(examples, batch_size, seed)
+    else:
+        batch = _shuffled_prefixes(examples, batch_size, seed)
+    return tf.data.Dataset.range(first_step, np.iinfo("int64").max).map(batch).prefetch(2)
 
 
 def evaluation_dataset(examples: Prefixes | Windows, batch_size: int):
@@ -260,7 +265,7 @@ def evaluation_dataset(examples: Prefixes | Windows, batch_size: int):
     The last batch is filled up with padding of weight 0. Windows do not overlap: each token of the
     text but the first is predicted once.
     """
-    import tensorflow as tf  # where it is needed: everything else here works without
+    import tensorflow as tf
 
     write_out = (_window_writer if isinstance(examples, Windows) else _prefix_writer)(examples)
     stride = examples.length if isinstance(examples, Windows) else 1
@@ -278,6 +283,7 @@ def steps_per_epoch(examples: Prefixes | Windows, batch_size: int) -> int:
 
 
 def _random_windows(windows, batch_size, seed):
+    """A function from a step to its batch."""
     import tensorflow as tf
 
     write_out = _window_writer(windows)
@@ -291,10 +297,11 @@ def _random_windows(windows, batch_size, seed):
         )
         return write_out(starts)
 
-    return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
+    return batch
 
 
 def _shuffled_prefixes(prefixes, batch_size, seed):
+    """A function from a step to its batch."""
     import tensorflow as tf
 
     steps = steps_per_epoch(prefixes, batch_size)
@@ -310,7 +317,7 @@ def _shuffled_prefixes(prefixes, batch_size, seed):
         )
         return write_out(tf.where(positions < prefixes.count, shuffled, prefixes.count))
 
-    return tf.data.Dataset.range(np.iinfo("int64").max).map(batch).prefetch(2)
+    return batch
 
 
 def _window_writer(windows: Windows):

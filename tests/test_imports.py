@@ -15,7 +15,8 @@ ALLOWED = {
     "data": ["data"],
     "losses": [],
     "metrics": ["losses"],
-    "models": ["models", "layers", "losses", "metrics", "data.tokenizer"],
+    "optimizers": [],
+    "models": ["models", "layers", "losses", "metrics", "optimizers", "data.tokenizer"],
     "callbacks": ["callbacks", "models"],
 }
 KERAS_ATTENTION = {

@@ -7,7 +7,15 @@ import re
 import pytest
 
 from cli import UsageError
-from settings import CHAR_DEFAULTS, FILE_DEFAULTS, MODELS, Settings, make_parser, parse_settings
+from settings import (
+    CHAR_DEFAULTS,
+    FILE_DEFAULTS,
+    MODELS,
+    Settings,
+    make_parser,
+    parse_settings,
+    resume_settings,
+)
 
 GIVEN = Settings(
     model="decoder",
@@ -39,9 +47,12 @@ GIVEN = Settings(
     epochs=11,
     steps=90,
     eval_every=30,
+    patience=8,
     batch_size=6,
+    accumulate=3,
     seed=12,
     jit="off",
+    precision="mixed_bfloat16",
     probe=["i love", "deep_learning --is"],
     attention_every=13,
     batch_scalars_every=14,
@@ -51,6 +62,7 @@ NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
     *("layers", "num-layers", "heads", "num-heads", "d-model", "dff", "epochs", "batch-size"),
     *("attention-every", "batch-scalars-every", "kv-heads", "steps", "eval-every"),
+    *("patience", "accumulate"),
 ]
 BAD_VALUES = [
     (COUNTS, ["0", "-1", "1.5", "nan", "abc", ""], "a whole number of at least 1"),
@@ -63,6 +75,7 @@ BAD_VALUES = [
     (["learning-rate", "lr", "output-scale", "weight-decay", "clip-norm"],
      ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
      "a number of at least 0"),
+    (["resume"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a run"),
     (["run-name"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a folder"),
 ]  # fmt: skip
 
@@ -90,6 +103,8 @@ def test_every_flag_sets_the_setting_of_its_name(name, separator):
         given["d_model"] = 32
     if name == "steps":  # is instead of epochs
         given.pop("epochs")
+    if name == "patience":
+        given["validation_split"] = 0.5
     argv = [
         argument
         for key, value in given.items()
@@ -181,7 +196,9 @@ def test_help_tells_every_default():
 @pytest.mark.parametrize("name", NAMES)
 def test_flags_override_the_config_which_overrides_the_defaults(tmp_path, name):
     config = dump(tmp_path, {**dataclasses.asdict(GIVEN), "provenance": {"any": ["thing"]}})
-    other = {"heads": 2, "corpus": "other.txt", "probe": ["deep"]}.get(name)
+    other = {"heads": 2, "corpus": "other.txt", "probe": ["deep"], "validation_split": 0.25}.get(
+        name
+    )
     other = getattr(Settings(), name) if other is None else other
     assert parse_settings(["--config", config])[0] == GIVEN
     for argv in (["--config", config], [f"--config={config}"]):
@@ -353,3 +370,37 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(UsageError, match=f"^argument --config: .*{re.escape(str(path))} \\(.+\\)$"):
         parse_settings(["--config", str(path)])
+
+
+def test_patience_needs_a_validation_part():
+    with pytest.raises(UsageError, match=r"^argument --patience: expected --validation-split"):
+        parse_settings(["--patience", "3"])
+
+
+def test_a_run_that_goes_on_has_its_own_settings():
+    saved = Settings(layers=3, epochs=5, corpus="a.txt", logs="old")
+    argv = ["--layers", "3", "--corpus", "moved/a.txt", "--logs", "new", "--epochs", "9"]
+    assert resume_settings([], saved) == saved
+    assert resume_settings(argv, saved) == dataclasses.replace(saved, epochs=9)
+    saved = dataclasses.replace(saved, steps=100)
+    assert resume_settings(["--steps", "120"], saved).steps == 120
+
+
+@pytest.mark.parametrize(
+    ("saved", "argv", "message"),
+    [
+        (Settings(), ["--layers", "3"], "--layers: expected 2, as the run has it, got 3"),
+        (Settings(), ["--qk-norm"], "--qk-norm: expected False, as the run has it, got True"),
+        (Settings(), ["--steps", "9"], "--steps: expected none, as the run has it, got 9"),
+        (Settings(), ["--epochs", "9"], "--epochs: expected 1000 or more, got 9"),
+        (Settings(steps=9), ["--steps", "8"], "--steps: expected 9 or more, got 8"),
+        (
+            Settings(),
+            ["--preset", "gpt2-classic-char"],
+            "--model: expected encoder, as the run has it, got decoder",
+        ),
+    ],
+)
+def test_a_run_that_goes_on_takes_no_other_settings(saved, argv, message):
+    with pytest.raises(UsageError, match=f"^argument {message}$"):
+        resume_settings(argv, saved)

@@ -110,7 +110,7 @@ def test_curves_reach_to_the_last_epoch(tensorboard):
     tags = {run: set(tags) for run, tags in get_json(f"{plugin}/tags").items()}
     figures = {"epoch_loss", "epoch_accuracy", "epoch_perplexity"}
     assert tags == {
-        "toy/train": {*figures, "epoch_learning_rate"},
+        "toy/train": {*figures, "epoch_learning_rate", "epoch_tokens_per_second"},
         "toy/evaluation": figures,
         "toy/hparams": {"final/loss", "final/accuracy", "final/perplexity"},
         "toy/attention": {

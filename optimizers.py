@@ -1,0 +1,149 @@
+"""Keras's optimizers and schedules, with what they lack for watching and warming up.
+
+The classes are saved inside `.keras` files, so their names stay as they are.
+"""
+
+import keras
+from keras import ops
+
+
+class KeepsGradientNorm:
+    """Mixed into an optimizer of Keras: it keeps how long the last gradient was.
+
+    `gradient_norm` is a float32 variable: the length of all gradients of the last step together,
+    before they are clipped. Watching it tells whether `global_clipnorm` matters, and shows a
+    training that is about to diverge. It costs nothing that is felt, and is no part of the update.
+    """
+
+    def build(self, variables):
+        if not self.built:
+            super().build(variables)
+            self.gradient_norm = self.add_variable((), name="gradient_norm", dtype="float32")
+
+    def apply(self, grads, trainable_variables=None):
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+        squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in grads if g is not None]
+        self.gradient_norm.assign(ops.sqrt(sum(squares)))
+        super().apply(grads, trainable_variables)
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class Adam(KeepsGradientNorm, keras.optimizers.Adam):
+    """Keras's Adam that keeps the gradient's norm. Arguments are those of Keras's."""
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class AdamW(KeepsGradientNorm, keras.optimizers.AdamW):
+    """Keras's AdamW that keeps the gradient's norm. Arguments are those of Keras's."""
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class Muon(KeepsGradientNorm, keras.optimizers.Muon):
+    """Keras's Muon that keeps the gradient's norm. Arguments are those of Keras's."""
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises in a straight line, and then follows another schedule.
+
+        rate(step) = schedule(0) step / steps    below `steps`,    schedule(step - steps)    after
+
+    Args:
+        schedule: what follows: a `LearningRateSchedule` of Keras, or a number.
+        steps: how many steps the rise takes, 0 or more.
+
+    Example:
+
+    >>> schedule = Warmup(0.1, steps=4)
+    >>> [round(float(schedule(step)), 3) for step in (0, 1, 4, 9)]
+    [0.0, 0.025, 0.1, 0.1]
+    """
+
+    def __init__(self, schedule, steps: int):
+        super().__init__()
+        self.schedule = schedule
+        self.steps = steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        rise = self._after(0.0) * step / max(self.steps, 1)
+        return ops.where(step < self.steps, rise, self._after(ops.maximum(step - self.steps, 0)))
+
+    def _after(self, step):
+        is_number = isinstance(self.schedule, int | float)
+        return ops.cast(self.schedule, "float32") if is_number else self.schedule(step)
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "steps": self.steps,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["steps"])
+
+
+def make_schedule(learning_rate: float, steps: int, warmup_steps: int = 0, decay: str = "none"):
+    """The learning rate of a whole training.
+
+    Args:
+        learning_rate: the highest one.
+        steps: how many updates the training makes.
+        warmup_steps: in how many of them the rate rises from 0. Default 0.
+        decay: how it falls to a tenth in the others: "cosine", "linear", or "none": not at all.
+
+    Returns:
+        A number, or a `LearningRateSchedule` of Keras.
+
+    Example:
+
+    >>> schedule = make_schedule(1.0, steps=20, warmup_steps=10, decay="linear")
+    >>> [round(float(schedule(step)), 2) for step in (0, 5, 10, 15, 20)]
+    [0.0, 0.5, 1.0, 0.55, 0.1]
+    """
+    schedules = keras.optimizers.schedules
+    schedule = learning_rate
+    if decay == "cosine":
+        schedule = schedules.CosineDecay(learning_rate, steps - warmup_steps, alpha=0.1)
+    elif decay == "linear":
+        schedule = schedules.PolynomialDecay(
+            learning_rate, steps - warmup_steps, end_learning_rate=0.1 * learning_rate
+        )
+    return Warmup(schedule, warmup_steps) if warmup_steps else schedule
+
+
+def make_optimizer(
+    name: str, model: keras.Model, learning_rate, weight_decay: float = 0.0, **arguments
+) -> keras.optimizers.Optimizer:
+    """An optimizer for a language model.
+
+    Args:
+        name: "adam", "adamw" or "muon".
+        model: the model, whose matrices alone are decayed: not its biases and scales.
+        learning_rate: a number or a schedule.
+        weight_decay: how fast "adamw" and "muon" shrink matrices, relative to the learning rate.
+            Default 0.
+        arguments: others of Keras's optimizers, such as `global_clipnorm`.
+    """
+    if name == "adam":
+        return Adam(learning_rate, **arguments)
+    if name == "muon":
+        # Muon is for the matrices inside the layers; embedding and logits are Adam's, at a third
+        # of the learning rate (measured on Shakespeare's characters).
+        return Muon(
+            learning_rate,
+            weight_decay=weight_decay,
+            adam_weight_decay=0.0,
+            exclude_layers=["logits"],
+            adam_lr_ratio=0.3,
+            **arguments,
+        )
+    optimizer = AdamW(learning_rate, weight_decay=weight_decay, **arguments)
+    optimizer.exclude_from_weight_decay(
+        var_list=[weight for weight in model.trainable_variables if len(weight.shape) < 2]
+    )
+    return optimizer

@@ -1,0 +1,114 @@
+"""The optimizers' gradient norm, the schedules, and what is decayed."""
+
+import keras
+import numpy as np
+import pytest
+
+import optimizers
+from optimizers import Warmup, make_optimizer, make_schedule
+
+
+def make_model():
+    model = keras.Sequential(
+        [keras.layers.Input((3,)), keras.layers.Dense(4), keras.layers.LayerNormalization()]
+    )
+    model.build()
+    return model
+
+
+def values(schedule, *steps):
+    return [float(schedule(step)) for step in steps]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_the_gradient_norm_is_that_of_all_gradients_together_before_clipping(name, clip_norm):
+    model = make_model()
+    optimizer = make_optimizer(name, model, 0.1, global_clipnorm=clip_norm)
+    gradients = [keras.ops.full(v.shape, float(i)) for i, v in enumerate(model.trainable_variables)]
+    optimizer.apply(gradients, model.trainable_variables)
+    expected = np.sqrt(sum(np.sum(np.square(gradient)) for gradient in map(np.asarray, gradients)))
+    assert float(optimizer.gradient_norm) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("adam", lambda: keras.optimizers.Adam(0.1)),
+        ("adamw", lambda: keras.optimizers.AdamW(0.1, weight_decay=0.0)),
+    ],
+)
+def test_updates_are_those_of_keras(name, theirs):
+    results = []
+    for make in (lambda model: make_optimizer(name, model, 0.1), lambda model: theirs()):
+        keras.utils.set_random_seed(0)
+        model = make_model()
+        optimizer = make(model)
+        for _ in range(3):
+            gradients = [keras.ops.sin(5.0 * v + 1.0) for v in model.trainable_variables]
+            optimizer.apply(gradients, model.trainable_variables)
+        results.append(model.get_weights())
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_matrices_alone_are_decayed(name):
+    model = make_model()
+    before = [weight + 1 for weight in model.get_weights()]
+    model.set_weights(before)
+    optimizer = make_optimizer(name, model, 0.1, weight_decay=0.5)
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables],
+                    model.trainable_variables)  # fmt: skip
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        factor = 0.95 if weight.ndim == 2 else 1.0
+        np.testing.assert_allclose(weight, factor * old, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+def test_a_saved_model_has_its_optimizer_again(name, tmp_path):
+    model = make_model()
+    schedule = make_schedule(0.1, steps=10, warmup_steps=4, decay="cosine")
+    model.compile(make_optimizer(name, model, schedule, global_clipnorm=1.0), "mse")
+    model.fit(np.ones((6, 3)), np.ones((6, 4)), batch_size=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    optimizer = keras.saving.load_model(tmp_path / "model.keras").optimizer
+    assert type(optimizer) is getattr(optimizers, type(model.optimizer).__name__)
+    assert float(optimizer.learning_rate) == pytest.approx(0.075)
+    for loaded, saved in zip(optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(loaded), np.asarray(saved))
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        ("none", [0, 0.5, 1, 1, 1]),
+        ("linear", [0, 0.5, 1, 0.55, 0.1]),
+        ("cosine", [0, 0.5, 1, 0.55, 0.1]),
+    ],
+)
+def test_the_rate_rises_and_falls_to_a_tenth(decay, expected):
+    schedule = make_schedule(1.0, steps=20, warmup_steps=10, decay=decay)
+    assert values(schedule, 0, 5, 10, 15, 20) == pytest.approx(expected)
+    quarter = {"none": 1, "linear": 0.775, "cosine": 0.1 + 0.45 * (1 + 0.5**0.5)}[decay]
+    assert values(schedule, 12.5) == pytest.approx([quarter])
+
+
+def test_without_warm_up_and_decay_the_rate_is_a_number():
+    assert make_schedule(0.3, steps=20) == 0.3
+    assert values(make_schedule(0.3, steps=20, decay="linear"), 0, 20) == pytest.approx([0.3, 0.03])
+
+
+def test_a_warm_up_with_cosine_is_that_of_keras():
+    ours = make_schedule(1e-2, steps=2000, warmup_steps=100, decay="cosine")
+    theirs = keras.optimizers.schedules.CosineDecay(
+        0.0, 1900, alpha=0.1, warmup_target=1e-2, warmup_steps=100
+    )
+    steps = [0, 1, 50, 99, 100, 101, 1000, 1999, 2000]
+    assert values(ours, *steps) == pytest.approx(values(theirs, *steps), rel=1e-6)
+
+
+def test_a_schedule_is_made_again_from_its_config():
+    for schedule in (Warmup(0.5, 4), make_schedule(1.0, 20, 10, "linear")):
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+        assert values(again, 0, 3, 12) == values(schedule, 0, 3, 12)

@@ -1,0 +1,222 @@
+"""`train.py --resume`: real processes, killed for real."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import cli
+import runs
+from tests.callbacks.conftest import read_events
+from tests.conftest import PROJECT, run_script
+
+TEXT = 60 * "one two three four five six seven eight\n"
+# Small, with much Dropout, and with all that changes from step to step.
+FLAGS = [
+    *("--model", "decoder", "--tokenizer", "char", "--layers", "1", "--dropout", "0.4"),
+    *("--steps", "130", "--eval-every", "20", "--context-length", "16", "--jit", "off"),
+    *("--warmup-steps", "10", "--decay", "cosine", "--optimizer", "adamw", "--clip-norm", "1"),
+    *("--accumulate", "2", "--patience", "50", "--weight-decay", "0.1"),
+]
+# Checkpoints at every epoch, not only as often as their share of the time allows.
+EVERY_EPOCH = (
+    "import sys, callbacks, cli, train; sys.argv[0] = 'train.py'; "
+    "callbacks.Checkpoint.__init__.__defaults__ = ((), None, 1.0); cli.run(train.main)"
+)
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", EVERY_EPOCH, *map(str, arguments)],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kill_when(process, question):
+    """Kills the process as soon as the answer is yes."""
+    end = time.monotonic() + 100
+    while not question():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.0005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def progress(folder):
+    """How many steps the checkpoint holds; -1 while there is none."""
+    try:
+        with np.load(folder / runs.CHECKPOINT) as file:
+            return json.loads(str(file["progress"]))["step"]
+    except FileNotFoundError:
+        return -1
+
+
+def saved_numbers(path):
+    model = cli.load_model(str(path))
+    return [np.array(variable) for variable in [*model.weights, *model.optimizer.variables]]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """A folder with a text and a run on it that was never stopped, named "whole"."""
+    logs = tmp_path_factory.mktemp("resume")
+    (logs / "text.txt").write_text(TEXT)
+    result = run_script(
+        *("train.py", "--corpus", logs / "text.txt", *FLAGS),
+        *("--logs", logs, "--run-name", "whole"),
+    )
+    assert result.returncode == 0, result.stderr
+    return logs
+
+
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
+    folder = logs / "cut"
+    new = ["--corpus", logs / "text.txt", *FLAGS, "--logs", logs, "--run-name", "cut"]
+    going_on = ["--logs", logs, "--resume", "cut"]
+    in_the_middle_of_a_save = folder / f".{runs.CHECKPOINT}"
+
+    kill_when(start(*new), lambda: progress(folder) >= 80)
+    kill_when(
+        start(*going_on), lambda: progress(folder) >= 120 and in_the_middle_of_a_save.exists()
+    )
+    step = progress(folder)
+    assert 120 <= step < 260
+    # What the process may have written after the checkpoint, and lost.
+    (folder / "best.keras").write_bytes(b"a later model")
+    result = run_script("train.py", *going_on)
+    assert result.returncode == 0, result.stderr
+
+    for name in ("best.keras", "last.keras"):
+        whole, cut = saved_numbers(logs / "whole" / name), saved_numbers(folder / name)
+        for expected, number in zip(whole, cut, strict=True):
+            np.testing.assert_array_equal(number, expected)
+    for name in ("train", "validation", "samples"):
+        whole, cut = read_events(logs / "whole" / name), read_events(folder / name)
+        assert whole.keys() == cut.keys()
+        for tag, values in whole.items():
+            assert list(cut[tag]) == list(values), tag
+            if "per_second" not in tag:
+                assert cut[tag] == values, tag
+    whole, cut = (json.loads((logs / run / runs.RESULTS).read_text()) for run in ("whole", "cut"))
+    assert whole == cut
+    assert not list(folder.glob(".*"))
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(logs):
+    files = {path: path.stat().st_mtime_ns for path in (logs / "whole").rglob("*")}
+    result = run_script("train.py", "--logs", logs, "--resume", "whole", *FLAGS)
+    assert result.returncode == 0, result.stderr
+    assert (
+        result.stdout == f"{logs / 'whole'} is finished; more --steps or --epochs go on with it\n"
+    )
+    assert files == {path: path.stat().st_mtime_ns for path in (logs / "whole").rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume", "whole", "--heads", "1"], "--heads: expected 2, as the run has it, got 1"),
+        (["--resume", "whole", "--steps", "120"], "--steps: expected 130 or more, got 120"),
+        (["--resume", "whole", "--epochs", "9"], "--epochs: expected 3, as the run has it"),
+        (["--resume", "missing"], "--resume: expected one of "),
+        (["--resume", "not_a_run"], "--resume: expected a run, but "),
+        (["--resume", "../whole"], "--resume: expected the name of a run, got '../whole'"),
+        (["--resume", "auto", "--logs", "empty"], "--resume: expected a run in empty, found none"),
+    ],
+)
+def test_what_can_not_be_resumed_is_one_line(logs, arguments, message):
+    (logs / "not_a_run").mkdir(exist_ok=True)
+    result = run_script(PROJECT / "train.py", "--logs", logs, *arguments, cwd=logs)
+    assert result.returncode == 2
+    assert result.stderr.startswith("train.py: error: argument ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def cut_run(logs, tmp_path):
+    """A copy of the finished run's folder, as if it had been killed before its report."""
+    folder = tmp_path / "logs" / "copy"
+    folder.mkdir(parents=True)
+    for name in (runs.CONFIG, runs.CHECKPOINT):
+        (folder / name).write_bytes((logs / "whole" / name).read_bytes())
+    return folder
+
+
+def test_a_text_that_has_changed_is_refused(logs, cut_run, tmp_path):
+    (tmp_path / "other.txt").write_text(TEXT + "nine\n")
+    result = run_script(
+        *("train.py", "--logs", cut_run.parent, "--resume", "copy"),
+        *("--corpus", tmp_path / "other.txt"),
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"train.py: error: argument --resume: {tmp_path / 'other.txt'} is not the text that "
+        f"{cut_run} was begun on, or has changed since\n"
+    )
+
+
+def test_a_damaged_checkpoint_is_one_line(cut_run):
+    (cut_run / runs.CHECKPOINT).write_bytes(b"nothing")
+    result = run_script("train.py", "--logs", cut_run.parent, "--resume", "copy")
+    assert result.returncode == 2
+    assert f"{cut_run / runs.CHECKPOINT}: expected a whole checkpoint" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_run_killed_before_its_report_is_reported_by_auto(logs, cut_run):
+    result = run_script("train.py", "--logs", cut_run.parent, "--resume", "auto")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    results = [json.loads((run / runs.RESULTS).read_text()) for run in (logs / "whole", cut_run)]
+    assert results[0] == results[1]
+
+
+def test_more_steps_go_on_from_the_end(cut_run):
+    result = run_script("train.py", "--logs", cut_run.parent, "--resume", "copy", "--steps", "150")
+    assert result.returncode == 0, result.stderr
+    assert progress(cut_run) == 300
+    assert json.loads((cut_run / runs.CONFIG).read_text())["steps"] == 150
+    model = cli.load_model(str(cut_run / "last.keras"))
+    assert int(model.optimizer.iterations) == 150
+    assert model.provenance["settings"]["steps"] == 150
+    assert list(read_events(cut_run / "train")["epoch_loss"]) == [7]
+
+
+def test_a_run_in_training_can_not_be_resumed(cut_run):
+    with contextlib.ExitStack() as stack:
+        descriptor = os.open(cut_run, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        runs.fcntl.flock(descriptor, runs.fcntl.LOCK_EX)
+        result = run_script("train.py", "--logs", cut_run.parent, "--resume", "copy")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "train.py: error: argument --resume: expected a run at rest, but "
+        f"{cut_run} is being trained\n"
+    )
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_model(logs, tmp_path):
+    result = run_script(
+        *("train.py", "--corpus", logs / "text.txt", "--model", "decoder", "--tokenizer", "char"),
+        *("--learning-rate", "1e30", "--steps", "50", "--eval-every", "10", "--jit", "off"),
+        *("--context-length", "16", "--warmup-steps", "12", "--logs", tmp_path, "--run-name", "a"),
+    )
+    assert result.returncode == 3
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("train.py: error: the loss is no number after step ")
+    assert line.endswith(f"{tmp_path / 'a'} keeps the last good checkpoint")
+    for name in ("best.keras", "last.keras"):
+        assert all(np.isfinite(number).all() for number in saved_numbers(tmp_path / "a" / name))
+    assert not runs.is_finished(tmp_path / "a")
