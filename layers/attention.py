@@ -9,7 +9,7 @@ from keras import ops
 from layers.alibi import alibi_biases
 from layers.checks import check_dropout, check_positive_integers
 from layers.initializers import scaled_glorot
-from layers.masks import combine_masks
+from layers.masks import causal_mask, combine_masks
 from layers.rotary_embedding import RotaryEmbedding
 
 
@@ -202,15 +202,7 @@ class MultiHeadAttention(keras.layers.Layer):
             self.rotary.build(heads_shape)
 
     def call(self, query, value, key=None, padding_mask=None, attention_mask=None, training=None):
-        if key is None:
-            key = value
-        query = self._split_heads(self.query_projection(query))  # (B, N, T, H)
-        key = self._split_heads(self.key_projection(key))  # (B, N_kv, S, H)
-        value = self._split_heads(self.value_projection(value))  # (B, N_kv, S, H)
-        if self.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
-        if self.rotary_wavelength is not None:
-            query, key = self.rotary(query), self.rotary(key)
+        query, key, value = self._project(query, value, value if key is None else key)
         if self.num_kv_heads < self.num_heads:
             heads_that_share = self.num_heads // self.num_kv_heads
             key = ops.repeat(key, heads_that_share, axis=1)  # (B, N, S, H)
@@ -228,16 +220,98 @@ class MultiHeadAttention(keras.layers.Layer):
             dropout=lambda scores: self.scores_dropout(scores, training=training),
             bias=bias,
         )  # (B, N, T, H), (B, N, T, S)
+        return self._join_heads(outputs), attention_scores
 
-        outputs = ops.transpose(outputs, (0, 2, 1, 3))  # (B, T, N, H)
-        batch_size, length = ops.shape(outputs)[:2]
-        outputs = ops.reshape(outputs, (batch_size, length, self.d_model))  # (B, T, D)
-        return self.output_projection(outputs), attention_scores
+    def empty_cache(self, batch_size: int, length: int):
+        """What `call_with_cache` keeps of a text, before there is any.
+
+        The sequences of all heads lie one after the other, and keys are kept as they will be
+        multiplied, transposed. So XLA writes a new token into them in place and copies nothing.
+
+        Args:
+            batch_size: number of texts, B.
+            length: how many tokens there shall be room for, S.
+
+        Returns:
+            `(keys, values)`, zeros: (B N_kv, H, S) and (B N_kv, S, H).
+        """
+        values = (batch_size * self.num_kv_heads, length, self.head_dim)
+        keys = (values[0], self.head_dim, length)
+        return ops.zeros(keys, self.compute_dtype), ops.zeros(values, self.compute_dtype)
+
+    def call_with_cache(self, inputs, cache, start):
+        """Causal self-attention of new tokens to themselves and to all tokens before them.
+
+        The keys and values of a token do not depend on later tokens. So while a text grows, those
+        of the tokens before need not be computed again: they are kept. The outputs are those of
+        `call` with a causal mask, however many tokens are new.
+
+        Args:
+            inputs: the new tokens, floats, (B, T, D).
+            cache: `(keys, values)` of the tokens before; at first, `empty_cache`'s.
+            start: the position of the first new token, an integer. `start` + T must be at most S,
+                the length of the cache. What it holds from `start` on does not matter.
+
+        Returns:
+            `(outputs, cache)`: (B, T, D), and the cache with the new tokens in it.
+
+        Example:
+
+        >>> attention = MultiHeadAttention(d_model=8, num_heads=2)
+        >>> attention.build((1, 1, 8), (1, 1, 8))
+        >>> cache = attention.empty_cache(batch_size=1, length=3)
+        >>> outputs, cache = attention.call_with_cache(np.ones((1, 1, 8)), cache, start=0)
+        >>> [tuple(tensor.shape) for tensor in (outputs, *cache)]
+        [(1, 1, 8), (2, 4, 3), (2, 3, 4)]
+        """
+        query, key, value = self._project(inputs, inputs, inputs, start)
+        key = ops.swapaxes(key, -2, -1)  # (B, N_kv, H, T)
+        keys, values = cache
+        keys = ops.slice_update(keys, (0, 0, start), ops.reshape(key, (-1, *key.shape[2:])))
+        values = ops.slice_update(values, (0, start, 0), ops.reshape(value, (-1, *value.shape[2:])))
+
+        # Heads that share keys and values ask one after the other, as if their T queries were one
+        # longer text. So nothing is repeated.
+        length, key_length = query.shape[2], values.shape[1]  # T, S
+        heads_that_share = self.num_heads // self.num_kv_heads  # G
+        queries = heads_that_share * length  # G T
+        mask = causal_mask(length, key_length, start)  # (T, S)
+        bias = None
+        if self.alibi:
+            bias = alibi_biases(self.num_heads, length, key_length, start)  # (N, T, S)
+            bias = ops.reshape(bias, (self.num_kv_heads, queries, key_length))
+            bias = ops.tile(bias, (ops.shape(query)[0], 1, 1))  # (B N_kv, G T, S)
+        outputs, _ = scaled_dot_product_attention(
+            ops.reshape(query, (-1, queries, self.head_dim)),  # (B N_kv, G T, H)
+            ops.swapaxes(keys, -2, -1),
+            values,
+            mask=ops.tile(mask, (heads_that_share, 1)),  # (G T, S)
+            bias=bias,
+        )
+        outputs = ops.reshape(outputs, (-1, self.num_heads, length, self.head_dim))
+        return self._join_heads(outputs), (keys, values)
+
+    def _project(self, query, value, key, start=0):
+        """Queries, (B, N, T, H), and keys and values, (B, N_kv, S, H), from position `start` on."""
+        query = self._split_heads(self.query_projection(query))
+        key = self._split_heads(self.key_projection(key))
+        value = self._split_heads(self.value_projection(value))
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.rotary_wavelength is not None:
+            query, key = self.rotary(query, start=start), self.rotary(key, start=start)
+        return query, key, value
 
     def _split_heads(self, x):
         batch_size, length = ops.shape(x)[:2]
         x = ops.reshape(x, (batch_size, length, -1, self.head_dim))  # (B, T, N, H)
         return ops.transpose(x, (0, 2, 1, 3))  # (B, N, T, H)
+
+    def _join_heads(self, outputs):
+        outputs = ops.transpose(outputs, (0, 2, 1, 3))  # (B, T, N, H)
+        batch_size, length = ops.shape(outputs)[:2]
+        outputs = ops.reshape(outputs, (batch_size, length, self.d_model))  # (B, T, D)
+        return self.output_projection(outputs)
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         batch_size, query_length = query_shape[:2]

@@ -136,10 +136,41 @@ class TransformerEncoderLayer(keras.layers.Layer):
             child.build(inputs_shape)
 
     def call(self, inputs, padding_mask=None, attention_mask=None, training=None):
-        x = self.attention_norm(inputs) if self.norm_first else inputs  # (B, T, D)
+        x = self._attention_inputs(inputs)
         attended, attention_scores = self.attention(
             x, x, padding_mask=padding_mask, attention_mask=attention_mask, training=training
         )  # (B, T, D), (B, N, T, T)
+        return self._add_and_transform(inputs, attended, training), attention_scores
+
+    def call_with_cache(self, inputs, cache, start):
+        """`MultiHeadAttention.call_with_cache`, with all that follows it in this layer.
+
+        Args:
+            inputs: the new tokens, floats, (B, T, D).
+            cache: `(keys, values)` of the tokens before; at first, `attention.empty_cache`'s.
+            start: the position of the first new token, an integer.
+
+        Returns:
+            `(outputs, cache)`: (B, T, D), and the cache with the new tokens in it.
+
+        Example:
+
+        >>> layer = TransformerEncoderLayer(d_model=8, num_heads=2, dff=32)
+        >>> layer.build((1, 1, 8))
+        >>> cache = layer.attention.empty_cache(batch_size=1, length=3)
+        >>> outputs, cache = layer.call_with_cache(np.ones((1, 1, 8), "float32"), cache, start=0)
+        >>> tuple(outputs.shape)
+        (1, 1, 8)
+        """
+        x = self._attention_inputs(inputs)
+        attended, cache = self.attention.call_with_cache(x, cache, start)  # (B, T, D)
+        return self._add_and_transform(inputs, attended), cache
+
+    def _attention_inputs(self, inputs):
+        return self.attention_norm(inputs) if self.norm_first else inputs  # (B, T, D)
+
+    def _add_and_transform(self, inputs, attended, training=False):
+        """The layer's outputs, (B, T, D): all that comes after the attention."""
         residual = inputs + self.attention_dropout(attended, training=training)  # (B, T, D)
         if not self.norm_first:
             residual = self.attention_norm(residual)
@@ -147,7 +178,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
         x = self.feed_forward_norm(residual) if self.norm_first else residual
         transformed = self.feed_forward(x)  # (B, T, D)
         outputs = residual + self.feed_forward_dropout(transformed, training=training)
-        return outputs if self.norm_first else self.feed_forward_norm(outputs), attention_scores
+        return outputs if self.norm_first else self.feed_forward_norm(outputs)
 
     def compute_output_shape(self, inputs_shape):
         batch_size, length = inputs_shape[:2]

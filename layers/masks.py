@@ -74,22 +74,27 @@ class CausalMask(keras.layers.Layer):
         return keras.KerasTensor((token_ids.shape[1], token_ids.shape[1]), dtype="bool")
 
 
-def causal_mask(length: int):
+def causal_mask(length: int, key_length: int | None = None, start=0):
     """The mask of a left-to-right model: position t may attend to positions 0 to t.
 
     Args:
-        length: number of positions, T.
+        length: number of queries, T.
+        key_length: number of keys, S. Default None: as many as queries.
+        start: the position of the first query; the keys start at 0. Default 0.
 
     Returns:
-        Booleans, (T, T), True on and below the diagonal: row t is what query t may see.
+        Booleans, (T, S), True up to the query's own position: row t is what query t may see.
 
     Example:
 
     >>> ops.convert_to_numpy(causal_mask(3)).astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    >>> ops.convert_to_numpy(causal_mask(1, key_length=3, start=1)).astype(int).tolist()
+    [[1, 1, 0]]
     """
-    positions = ops.arange(length)
-    return positions[:, None] >= positions[None, :]  # (T, T)
+    queries = start + ops.arange(length)
+    keys = ops.arange(length if key_length is None else key_length)
+    return queries[:, None] >= keys[None, :]  # (T, S)
 
 
 def combine_masks(padding_mask=None, attention_mask=None):

@@ -26,6 +26,7 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
 
     Call arguments:
         inputs: floats, (B, T, D), of any D.
+        start: the position of the first of the T, an integer. Default 0.
 
     Returns:
         Floats, (B, T, D): the inputs plus the encoding.
@@ -51,9 +52,9 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
     def build(self, inputs_shape):
         pass  # no weights
 
-    def call(self, inputs):
+    def call(self, inputs, start=0):
         length, d_model = ops.shape(inputs)[1], inputs.shape[-1]
-        positions = ops.cast(ops.arange(length), "float32")[:, None]  # (T, 1)
+        positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
         column = np.arange(d_model)
         frequencies = self.max_wavelength ** (-2.0 * (column // 2) / d_model)  # (D,)
         angles = positions * frequencies.astype("float32")  # (T, D)

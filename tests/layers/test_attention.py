@@ -403,3 +403,40 @@ def test_the_output_projection_starts_at_its_scale(scale):
     assert np.abs(weights_of(layer.query_projection)[0]).max() == pytest.approx(
         np.sqrt(6 / 128), rel=0.02
     )
+
+
+# Keys and values that are kept
+
+CACHED = [
+    {},
+    {"rotary_wavelength": 20.0, "qk_norm": True, "use_bias": False},
+    {"alibi": True},
+    {"num_kv_heads": 2, "rotary_wavelength": 20.0},
+    {"num_kv_heads": 1, "alibi": True},
+]
+
+
+@pytest.mark.parametrize("lengths", [(5,), (1, 1, 1, 1, 1), (3, 1, 1), (1, 4)], ids=str)
+@pytest.mark.parametrize("arguments", CACHED, ids=lambda arguments: "-".join(arguments) or "plain")
+def test_with_a_cache_a_text_is_read_in_any_pieces_as_if_at_once(arguments, lengths):
+    layer = MultiHeadAttention(d_model=8, num_heads=4, **arguments)
+    x = floats(3, 5, 8)
+    layer.build(x.shape, x.shape)
+    randomize(layer)
+    expected = to_numpy(layer(x, x, attention_mask=causal_mask(5))[0])
+    # What is left of another text lies in the cache, and there is room for 2 tokens more.
+    cache = [floats(*kept.shape, seed=5) for kept in layer.empty_cache(batch_size=3, length=7)]
+    pieces, start = [], 0
+    for length in lengths:
+        outputs, cache = layer.call_with_cache(x[:, start : start + length], cache, start)
+        pieces.append(to_numpy(outputs))
+        start += length
+    np.testing.assert_allclose(np.concatenate(pieces, axis=1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num_kv_heads", "size"), [(None, 1024), (2, 512), (1, 256)])
+def test_fewer_heads_of_keys_and_values_make_a_smaller_cache(num_kv_heads, size):
+    layer = MultiHeadAttention(16, num_heads=4, num_kv_heads=num_kv_heads, dtype="mixed_bfloat16")
+    cache = layer.empty_cache(batch_size=2, length=32)
+    assert [int(np.prod(kept.shape)) for kept in cache] == [size, size]
+    assert {keras.backend.standardize_dtype(kept.dtype) for kept in cache} == {"bfloat16"}

@@ -169,3 +169,16 @@ def test_the_two_dropouts_draw_different_masks():
         for dropout in (layer.attention_dropout, layer.feed_forward_dropout)
     ]
     assert (masks[0] != masks[1]).any()
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_with_a_cache_a_text_is_read_token_by_token_as_if_at_once(norm_first):
+    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, norm_first=norm_first)
+    x = floats(2, 4, 6)
+    layer.build(x.shape)
+    randomize(layer)
+    expected = to_numpy(layer(x, attention_mask=causal_mask(4))[0])
+    cache = layer.attention.empty_cache(batch_size=2, length=4)
+    for position in range(4):
+        outputs, cache = layer.call_with_cache(x[:, position : position + 1], cache, position)
+        np.testing.assert_allclose(to_numpy(outputs)[:, 0], expected[:, position], atol=1e-5)

@@ -83,3 +83,9 @@ def test_the_causal_mask_takes_its_length_from_the_batch(length):
     np.testing.assert_array_equal(mask, np.tril(np.ones((length, length), bool)))
     symbol = CausalMask()(keras.KerasTensor((None, length), "int32"))
     assert (symbol.shape, symbol.dtype) == ((length, length), "bool")
+
+
+@pytest.mark.parametrize("start", [0, 2, 4])
+def test_later_queries_see_the_keys_before_them_too(start):
+    mask = to_numpy(causal_mask(2, key_length=6, start=start))
+    np.testing.assert_array_equal(mask, np.tri(6, dtype=bool)[start : start + 2])

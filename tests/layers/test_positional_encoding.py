@@ -71,3 +71,9 @@ def test_positions_do_not_fall_together_in_bfloat16(policy):
 
 def test_a_longer_text_does_not_change_the_encoding_of_its_beginning():
     np.testing.assert_array_equal(encode(50, 8)[:7], encode(7, 8))
+
+
+def test_it_may_start_at_any_position():
+    layer = SinusoidalPositionalEncoding()
+    later = layer(np.zeros((1, 3, 6), "float32"), start=7)
+    np.testing.assert_array_equal(to_numpy(later)[0], encode(10, 6)[7:])
