@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -12,6 +12,8 @@ from keras import ops
 
 from data.tokenizer import Tokenizer
 from layers.checks import check_positive_integers
+from models.generation import TokenGenerator
+from models.sampling import check_sampling
 
 
 class LanguageModel(keras.Model):
@@ -53,7 +55,13 @@ class LanguageModel(keras.Model):
         # what is trained or saved. Only its method is kept: a model on `self` would be saved too.
         all_scores = ops.stack(attention_scores, axis=1)  # (B, layers, N, T, T)
         self._attention_scores = keras.Model(token_ids, all_scores).predict_on_batch
+        self._generator = TokenGenerator(self)
         self._unknown_words = {"[unk]"}  # those that need no warning, or no second one
+
+    @property
+    def can_cache(self) -> bool:
+        """Whether `generate` can keep what it computed for earlier tokens."""
+        return False
 
     def next_token_probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """For each text, how likely each token of the vocabulary is to come next.
@@ -141,6 +149,118 @@ class LanguageModel(keras.Model):
         (scores,) = self._attention_scores(np.array([token_ids], "int32"))  # (layers, N, T, T)
         return self.tokenizer.tokens(token_ids), scores.astype("float32")
 
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        max_new_tokens: int = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+        use_cache: bool = True,
+        jit_compile: bool = True,
+    ) -> list[str]:
+        """Continues texts.
+
+        No text ends by itself: each one gets all of its new tokens, and neither padding nor [UNK]
+        is among them. What a text becomes does not depend on the texts beside it. Where it is
+        longer than the context, the model forgets the older half each time the context is full.
+
+        Args:
+            prompts: one text or several, each of at least one token, and of no other tokens than
+                the model knows. Of a prompt longer than the context, the last `context_length`
+                tokens are read.
+            max_new_tokens: how many tokens each text gets, at least 1. Default 100.
+            temperature: above 0. Below 1 makes likely tokens likelier still, above 1 rare ones.
+                Default 1: as the model learned them.
+            top_k: a token is drawn from this many of the likeliest, at least 1, which always
+                takes the likeliest ("greedy"). Default None: from all.
+            top_p: and from no more of them than it takes to reach this share of the probability,
+                0 < top_p <= 1. Default None: from all.
+            seed: makes the random numbers, at least 0. Text number n has a stream of its own, made
+                from `seed` and n. Default 0.
+            use_cache: whether the keys and values of tokens are kept, so that each is read once.
+                A model that looks to the right, such as the encoder, reads all anew in any case.
+                Default True; the texts are the same.
+            jit_compile: whether XLA compiles the loop at the first call: a second or two, after
+                which it is many times as fast. Default True.
+
+        Returns:
+            The texts: each prompt and what follows.
+
+        Raises:
+            ValueError: an argument out of its range, or a prompt that can't be read.
+
+        Example:
+
+        >>> model.generate("i love", max_new_tokens=3, top_k=1)  # doctest: +SKIP
+        ['i love deep learning is']
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        steps = self.stream(
+            prompts,
+            max_new_tokens,
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            use_cache,
+            jit_compile,
+            tokens_at_a_time=self.context_length,
+        )
+        begins = [prompt.rstrip(self.tokenizer.separator) for prompt in prompts]
+        return ["".join(pieces) for pieces in zip(begins, *steps, strict=True)]
+
+    def stream(
+        self,
+        prompts: str | Sequence[str],
+        max_new_tokens: int = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 0,
+        use_cache: bool = True,
+        jit_compile: bool = True,
+        tokens_at_a_time: int = 16,
+    ) -> Iterator[list[str]]:
+        """Continues texts as `generate` does, and hands the pieces out as they come.
+
+        Args:
+            tokens_at_a_time: how many tokens a piece holds, at least 1. Default 16.
+            The others are those of `generate`.
+
+        Returns:
+            An iterator. It gives lists of one piece for each text, which may be empty where a
+            longer prompt is beside it. The pieces of a text, joined, are what `generate` puts after
+            the prompt; a piece of words begins with a space.
+
+        Raises:
+            ValueError: as `generate`.
+
+        Example:
+
+        >>> for (piece,) in model.stream("i love", max_new_tokens=40):  # doctest: +SKIP
+        ...     print(piece, end="", flush=True)
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not prompts:
+            raise ValueError("`prompts` must hold at least one text. Received: prompts=[].")
+        check_positive_integers(max_new_tokens=max_new_tokens, tokens_at_a_time=tokens_at_a_time)
+        top_p = 1.0 if top_p is None else top_p
+        check_sampling(temperature, top_k, top_p, seed)
+        steps = self._generator.generate(
+            [self._encode_known(prompt) for prompt in prompts],
+            max_new_tokens,
+            temperature,
+            top_k,
+            top_p,
+            seed,
+            use_cache,
+            jit_compile,
+            tokens_at_a_time,
+        )
+        return ([self._piece(token_ids) for token_ids in step] for step in steps)
+
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """Saves the whole model to one `.keras` file, all of it or nothing.
 
@@ -178,15 +298,12 @@ class LanguageModel(keras.Model):
 
     def _encode_prompt(self, text: str) -> list[int]:
         """The ids of the last `context_length` words of `text`."""
-        token_ids = self.tokenizer.encode(text)
-        if not token_ids:
-            raise ValueError(f"The prompt must hold at least one word. Received: {text!r}.")
-        words = self.tokenizer.split(text)
-        unknown = dict.fromkeys(  # each once, in their order
-            word
-            for word, id_ in zip(words, token_ids, strict=True)
-            if id_ == self.tokenizer.unknown_id and word not in self._unknown_words
-        )
+        token_ids = self._encode(text)
+        unknown = [
+            piece
+            for piece in self._unknown_pieces(text, token_ids)
+            if piece not in self._unknown_words
+        ]
         if unknown:
             self._unknown_words.update(unknown)
             warnings.warn(
@@ -194,6 +311,34 @@ class LanguageModel(keras.Model):
                 stacklevel=_stacklevel_outside_this_file(),
             )
         return token_ids[-self.context_length :]
+
+    def _encode_known(self, text: str) -> list[int]:
+        """The ids of `text`, in which nothing may be unknown."""
+        token_ids = self._encode(text)
+        unknown = self._unknown_pieces(text, token_ids)
+        if unknown:
+            raise ValueError(
+                f"The prompt must hold only {self.tokenizer.pieces_name} that the model knows. "
+                f"Received: {', '.join(map(repr, unknown))} in {text!r}."
+            )
+        return token_ids
+
+    def _encode(self, text: str) -> list[int]:
+        token_ids = self.tokenizer.encode(text)
+        if not token_ids:
+            piece = self.tokenizer.pieces_name.removesuffix("s")
+            raise ValueError(f"The prompt must hold at least one {piece}. Received: {text!r}.")
+        return token_ids
+
+    def _unknown_pieces(self, text: str, token_ids: list[int]) -> list[str]:
+        """What the vocabulary lacks of a text, each piece once, in their order."""
+        pieces = zip(self.tokenizer.split(text), token_ids, strict=True)
+        return list(dict.fromkeys(p for p, id_ in pieces if id_ == self.tokenizer.unknown_id))
+
+    def _piece(self, token_ids: list[int]) -> str:
+        """The text that these tokens add to one that has begun."""
+        tokens = self.tokenizer.tokens(token_ids)
+        return "".join(self.tokenizer.separator + token for token in tokens)
 
 
 def _stacklevel_outside_this_file() -> int:

@@ -177,6 +177,63 @@ class TransformerLanguageModel(LanguageModel):
         self.output_scale = output_scale
         self.dtype_policy = policy
 
+    @property
+    def can_cache(self) -> bool:
+        """Whether a token's keys and values stay as they are when the text grows."""
+        return self.is_causal
+
+    def empty_caches(self, batch_size: int) -> list:
+        """For each layer `MultiHeadAttention.empty_cache`, with room for a whole context."""
+        return [
+            layer.attention.empty_cache(batch_size, self.context_length)
+            for layer in self._encoder_layers()
+        ]
+
+    def call_with_caches(self, token_ids, caches, start):
+        """Reads new tokens of texts whose tokens before `start` are in the caches.
+
+        It is the same computation as the model's own, on the same layers, in a causal model.
+
+        Args:
+            token_ids: the new tokens, integers, (B, T).
+            caches: for each layer what `TransformerEncoderLayer.call_with_cache` takes.
+            start: the position of the first new token, an integer.
+
+        Returns:
+            `(logits, caches)`: (B, T, V), and the caches with the new tokens in them.
+
+        Example:
+
+        >>> from data.tokenizer import WordTokenizer
+        >>> from models import DecoderLanguageModel
+        >>> tokenizer = WordTokenizer.from_texts(["i love deep learning"])
+        >>> model = DecoderLanguageModel(tokenizer, context_length=4)
+        >>> caches = model.empty_caches(batch_size=1)
+        >>> logits, caches = model.call_with_caches(np.array([[2, 3]]), caches, start=0)
+        >>> logits, caches = model.call_with_caches(np.array([[4]]), caches, start=2)
+        >>> bool(np.allclose(logits[:, 0], model(np.array([[2, 3, 4]]))[:, 2], atol=1e-5))
+        True
+        """
+        x = self.get_layer("embedding")(token_ids)  # (B, T, D)
+        if self.position == "sinusoidal":
+            x = self.get_layer("positional_encoding")(x, start=start)
+        elif self.position == "learned":
+            x = self.get_layer("positional_embedding")(x, start=start)
+        new_caches = []
+        for layer, cache in zip(self._encoder_layers(), caches, strict=True):
+            x, cache = layer.call_with_cache(x, cache, start)
+            new_caches.append(cache)
+        if self.norm_placement == "pre":
+            x = self.get_layer("final_norm")(x)
+        if self.tie_embeddings:
+            logits = self.get_layer("embedding")(x, reverse=True)
+        else:
+            logits = self.get_layer("logits")(x)  # (B, T, V)
+        return logits, new_caches
+
+    def _encoder_layers(self):
+        return [self.get_layer(f"encoder_layer_{n}") for n in range(1, self.num_layers + 1)]
+
     def get_config(self):
         return {
             **super().get_config(),

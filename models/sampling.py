@@ -1,0 +1,62 @@
+"""Drawing the next token from logits."""
+
+import math
+
+from keras import ops
+
+from layers.checks import check_positive_integers
+
+
+def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
+    """One token for each row: random, but for a number that says how the dice fell.
+
+    The `top_k` likeliest tokens stay, their logits are divided by the temperature, and of the
+    probabilities that follow the first few stay whose sum reaches `top_p`. Laid end to end they
+    make a line, and the token is the one that `uniform` points to when 0 is the line's beginning
+    and 1 its end.
+
+    Args:
+        logits: floats, (B, V).
+        uniform: the random numbers, floats, (B,), at least 0 and below 1.
+        temperature: above 0. Below 1 makes likely tokens likelier still, above 1 rare ones.
+        top_k: how many tokens stay, from 1, which makes it the likeliest always, to V.
+        top_p: which share of the probability stays at least, above 0 and at most 1.
+
+    Returns:
+        Token ids, int32, (B,).
+
+    Example:
+
+    >>> logits = np.log([[0.5, 0.1, 0.4]]).astype("float32")
+    >>> for uniform in (0.1, 0.6, 0.95):
+    ...     token = sample_tokens(logits, np.array([uniform], "float32"), 1.0, top_k=3, top_p=1.0)
+    ...     print(int(token[0]))
+    0
+    2
+    1
+    """
+    values, token_ids = ops.top_k(ops.cast(logits, "float32"), top_k)  # (B, k), the largest first
+    probabilities = ops.exp((values - values[:, :1]) / temperature)
+    probabilities /= ops.sum(probabilities, axis=-1, keepdims=True)  # (B, k)
+    before = ops.cumsum(probabilities, axis=-1) - probabilities  # of all that are likelier
+    stays = before < top_p  # the first always does
+    line = ops.cumsum(ops.where(stays, probabilities, 0.0), axis=-1)  # where each token ends
+    target = uniform[:, None] * line[:, -1:]  # (B, 1)
+    chosen = ops.sum(ops.cast(line < target, "int32"), axis=-1, keepdims=True)  # (B, 1)
+    # Sums round: the last bit must not lead past the tokens that stay.
+    chosen = ops.minimum(chosen, ops.sum(ops.cast(stays, "int32"), axis=-1, keepdims=True) - 1)
+    return ops.cast(ops.take_along_axis(token_ids, chosen, axis=-1)[:, 0], "int32")
+
+
+def check_sampling(temperature: float, top_k: int | None, top_p: float, seed: int) -> None:
+    """Raises a ValueError that names the first of these arguments that is out of its range."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(
+            f"`temperature` must be a number above 0. Received: temperature={temperature!r}."
+        )
+    if top_k is not None:
+        check_positive_integers(top_k=top_k)
+    if not 0 < top_p <= 1:
+        raise ValueError(f"`top_p` must be above 0 and at most 1. Received: top_p={top_p!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={seed!r}.")
