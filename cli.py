@@ -6,6 +6,8 @@ Importing this module does not import Keras, so that `--help` and errors come at
 import argparse
 import contextlib
 import logging
+import math
+import operator
 import os
 import signal
 import sys
@@ -13,6 +15,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 class UsageError(Exception):
@@ -40,38 +43,65 @@ class ArgumentParser(argparse.ArgumentParser):
         self.source = source
 
     def parse_args(self, args: Sequence[str], namespace=None):
-        return super().parse_args([_dashed(argument) for argument in args], namespace)
+        return super().parse_args(_dashed(args), namespace)
+
+    def parse_intermixed_args(self, args: Sequence[str], namespace=None):
+        return super().parse_intermixed_args(_dashed(args), namespace)
 
     def error(self, message: str):
         raise UsageError(f"{self.source}: {message}" if self.source else message)
 
 
-def _dashed(argument: str) -> str:
-    """`--d_model=8` as `--d-model=8`."""
-    if not argument.startswith("--"):
-        return argument
-    flag, equals, value = argument.partition("=")
-    return flag.replace("_", "-") + equals + value
+def _dashed(arguments: Sequence[str]) -> list[str]:
+    """`--d_model=8` as `--d-model=8`, in all arguments but those that come after a `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    dashed = []
+    for argument in arguments[:end]:
+        flag, equals, value = argument.partition("=")
+        is_flag = argument.startswith("--")
+        dashed.append(flag.replace("_", "-") + equals + value if is_flag else argument)
+    return [*dashed, *arguments[end:]]
 
 
-def number(kind: type, least: float, below: float | None = None) -> Callable[[str], float]:
-    """A type for argparse: an int or a float that is at least `least`, and below `below`.
+def number(
+    kind: type,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> Callable[[str], float]:
+    """A type for argparse: an int or a float within bounds, and finite.
+
+    Args:
+        kind: `int` or `float`.
+        least, above, below, most: the bounds; `least` and `most` are allowed themselves. Default
+            None: no such bound.
 
     Example:
 
     >>> number(int, least=1)("3")
     3
     """
+    bounds = [
+        (f"{words} {bound}", is_right, bound)
+        for words, is_right, bound in (
+            ("of at least", operator.ge, least),
+            ("above", operator.gt, above),
+            ("below", operator.lt, below),
+            ("at most", operator.le, most),
+        )
+        if bound is not None
+    ]
+    wanted = f"expected {'a whole number' if kind is int else 'a number'} "
+    wanted += " and ".join(words for words, _, _ in bounds)
 
     def parse(text: str):
-        wanted = f"expected {'a whole number' if kind is int else 'a number'} of at least {least}"
-        if below is not None:
-            wanted += f" and below {below}"
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{wanted}, got {text!r}") from None
-        if not least <= value < (float("inf") if below is None else below):
+        is_right = all(is_right(value, bound) for _, is_right, bound in bounds)
+        if not (is_right and math.isfinite(value)):
             raise argparse.ArgumentTypeError(f"{wanted}, got {text}")
         return value
 
@@ -181,6 +211,20 @@ def check_model_path(path: str) -> None:
         raise UsageError(f"{path}: expected a saved model, whose name ends in .keras")
     if not zipfile.is_zipfile(path):
         raise UsageError(f"{path}: expected a .keras model, found a damaged or other file")
+
+
+def check_output_path(flag: str, path: str | None) -> None:
+    """Raises a UsageError unless a file could be written there, or no path is given."""
+    if path is not None and (Path(path).is_dir() or not Path(path).parent.is_dir()):
+        raise UsageError(f"argument {flag}: expected a file in a folder that exists, got {path}")
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a text file; a UsageError says why it can't be written."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: expected a file to write ({error.strerror})") from error
 
 
 def load_model(path: str):

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cli
 
@@ -64,11 +63,7 @@ def check_flags(flags) -> None:
     for path in flags.paths:
         cli.check_model_path(path)
     for name in ("json", "markdown", "output"):
-        target = getattr(flags, name)
-        if target is not None and (Path(target).is_dir() or not Path(target).parent.is_dir()):
-            raise cli.UsageError(
-                f"argument --{name}: expected a file in a folder that exists, got {target}"
-            )
+        cli.check_output_path(f"--{name}", getattr(flags, name))
     for name, other in (("attention", "output"), ("output", "attention")):
         if getattr(flags, name) is not None and getattr(flags, other) is None:
             raise cli.UsageError(f"argument --{name}: expected --{other} beside it, got none")

@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from callbacks import AttentionFigure
-from cli import UsageError, load_model
+from cli import UsageError, load_model, write_text
 from data import datasets
 from data.corpora import CorpusError, load_corpus, split_lines
 from data.tokenizer import WordTokenizer
@@ -209,7 +209,7 @@ def print_rows(scores: Sequence[Score]) -> None:
 def write_json(scores: Sequence[Score], path: str) -> None:
     """Writes the scores as `{"models": [{"name": ..., ...}, ...]}`."""
     rows = {"models": [score._asdict() for score in scores]}
-    _write(path, json.dumps(rows, indent=2) + "\n")
+    write_text(path, json.dumps(rows, indent=2) + "\n")
 
 
 def write_markdown(scores: Sequence[Score], path: str) -> None:
@@ -218,7 +218,7 @@ def write_markdown(scores: Sequence[Score], path: str) -> None:
     lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 2) + "|---|"]
     for score in scores:
         lines.append("| " + " | ".join(show(score) for show in columns.values()) + " |")
-    _write(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def draw_attention(path: str, text: str, output: str) -> None:
@@ -239,10 +239,3 @@ def draw_attention(path: str, text: str, output: str) -> None:
             f"argument --output: expected a file to write, got {output} ({error.strerror})"
         ) from error
     console.print(f"attention of {path}: {output}", soft_wrap=True)
-
-
-def _write(path, text):
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: expected a file to write ({error.strerror})") from error

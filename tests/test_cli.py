@@ -167,6 +167,16 @@ def test_the_lower_bound_of_a_number_is_allowed_and_the_upper_is_not():
         share("1")
 
 
+def test_the_other_bounds_of_a_number_are_the_other_way_round():
+    share = cli.number(float, above=0, most=1)
+    assert (share("1e-9"), share("1")) == (1e-9, 1.0)
+    for text in ("0", "1.1", "nan"):
+        with pytest.raises(cli.argparse.ArgumentTypeError, match=f"at most 1, got {text}"):
+            share(text)
+    with pytest.raises(cli.argparse.ArgumentTypeError, match="a number above 0, got inf"):
+        cli.number(float, above=0)("inf")
+
+
 def test_a_saved_model_is_loaded(saved, model):
     again = cli.load_model(str(saved))
     assert type(again) is type(model)
