@@ -328,6 +328,10 @@ def make_callbacks(
         callbacks.SamplePredictions(folder / "samples", data.samples),
         callbacks.ProgressBar(console),
     ]
+    unknown = data.tokenizer.unknown_id
+    prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
+    if settings.every_token and prompts:
+        watchers.append(callbacks.Continuations(folder / "continuations", prompts))
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
     return watchers

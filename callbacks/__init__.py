@@ -4,12 +4,13 @@ from callbacks.attention_figure import AttentionFigure
 from callbacks.attention_heatmaps import AttentionHeatmaps
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint import Checkpoint
+from callbacks.continuations import Continuations
 from callbacks.early_stopping import EarlyStopping
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
 from callbacks.scalars import Scalars
-from callbacks.schedule import spread_epochs
+from callbacks.schedule import TimeShare, spread_epochs
 from callbacks.stop_at_step import StopAtStep
 from callbacks.stop_on_divergence import StopOnDivergence
 from callbacks.stop_on_interrupt import StopOnInterrupt
@@ -20,6 +21,7 @@ __all__ = [
     "AttentionHeatmaps",
     "BestCheckpoint",
     "Checkpoint",
+    "Continuations",
     "EarlyStopping",
     "ProgressBar",
     "SamplePredictions",
@@ -27,6 +29,7 @@ __all__ = [
     "StopAtStep",
     "StopOnDivergence",
     "StopOnInterrupt",
+    "TimeShare",
     "spread_epochs",
     "visible",
     "write_hparams",

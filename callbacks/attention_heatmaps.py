@@ -1,6 +1,5 @@
 """A film of the attention heatmaps, for TensorBoard's image dashboard."""
 
-import time
 from collections.abc import Container, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from callbacks.attention_figure import AttentionFigure
+from callbacks.schedule import TimeShare
 from callbacks.summaries import EventWriter, image_pb
 
 
@@ -52,13 +52,9 @@ class AttentionHeatmaps(keras.callbacks.Callback):
         super().__init__()
         if isinstance(texts, str) or not texts:
             raise ValueError(f"`texts` must be a list of texts. Received: texts={texts!r}.")
-        if not 0 <= time_share <= 1:
-            raise ValueError(
-                f"`time_share` must be between 0 and 1. Received: time_share={time_share!r}."
-            )
         self.texts = list(texts)
         self.epochs = epochs
-        self.time_share = time_share
+        self._pace = TimeShare(time_share)
         self._writer = EventWriter(log_dir)
         self._epoch = self._drawn = None
 
@@ -79,12 +75,12 @@ class AttentionHeatmaps(keras.callbacks.Callback):
             )
         self._writer.open()
         self._pictures = {}
-        self._begin = time.perf_counter()
-        self._seconds = 0.0
+        self._pace.begin()
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch
-        if self._drawn is None or self._is_due(epoch):
+        is_due = self._pace.allows_more() if self.epochs is None else epoch in self.epochs
+        if self._drawn is None or is_due:
             self._draw()
 
     def on_train_end(self, logs=None):
@@ -93,27 +89,19 @@ class AttentionHeatmaps(keras.callbacks.Callback):
         self._writer.close()
         self._epoch = self._drawn = None
 
-    def _is_due(self, epoch):
-        if self.epochs is not None:
-            return epoch in self.epochs
-        return self._seconds <= self.time_share * (time.perf_counter() - self._begin)
-
     def _draw(self):
-        begin = time.perf_counter()
-        summaries = []
-        for text in self.texts:
-            tokens, scores = self.model.attention(text)  # (layers, N, T, T)
-            for number, layer_scores in enumerate(scores, start=1):
-                pixels = self._picture(text, number, tokens, len(layer_scores)).draw(
-                    layer_scores[None]
-                )
-                summaries.append(image_pb(f"attention/{text}/layer_{number}", pixels))
-                for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
-                    tag = f"attention_entropy/{text}/layer_{number}_head_{head}"
-                    summaries.append(scalar_pb(tag, entropy))
-        self._writer.write(self._epoch, summaries)
+        with self._pace:
+            summaries = [summary for text in self.texts for summary in self._summaries(text)]
+            self._writer.write(self._epoch, summaries)
         self._drawn = self._epoch
-        self._seconds += time.perf_counter() - begin
+
+    def _summaries(self, text):
+        tokens, scores = self.model.attention(text)  # (layers, N, T, T)
+        for number, layer_scores in enumerate(scores, start=1):
+            picture = self._picture(text, number, tokens, len(layer_scores))
+            yield image_pb(f"attention/{text}/layer_{number}", picture.draw(layer_scores[None]))
+            for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
+                yield scalar_pb(f"attention_entropy/{text}/layer_{number}_head_{head}", entropy)
 
     def _picture(self, text, number, tokens, num_heads):
         key = (text, number)

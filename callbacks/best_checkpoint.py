@@ -1,13 +1,13 @@
 """Keeps the best model of a run in a file."""
 
 import math
-import time
 from collections.abc import Container
 from pathlib import Path
 
 import keras
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
+from callbacks.schedule import TimeShare
 from callbacks.summaries import EventWriter
 
 
@@ -57,7 +57,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.path = Path(path)
         self.dataset = dataset
         self.epochs = epochs
-        self.time_share = time_share
+        self.pace = TimeShare(time_share)
         self.best_loss = math.inf
         self.best_epoch = None
         self._best = []  # the best model's variables
@@ -82,8 +82,7 @@ class BestCheckpoint(keras.callbacks.Callback):
             self._writer.rewind(state["events"])
 
     def on_train_begin(self, logs=None):
-        self._begin = time.perf_counter()
-        self._seconds = 0.0  # spent on saving
+        self.pace.begin()
         if self._writer is not None:
             self._writer.open()
 
@@ -93,8 +92,7 @@ class BestCheckpoint(keras.callbacks.Callback):
             self.best_loss, self.best_epoch = loss, epoch
             self._best = [keras.ops.convert_to_numpy(v) for v in self._variables()]
             self._is_saved = False
-        elapsed = time.perf_counter() - self._begin
-        if not self._is_saved and self._seconds <= self.time_share * elapsed:
+        if not self._is_saved and self.pace.allows_more():
             self._save()
 
     def on_train_end(self, logs=None):
@@ -123,16 +121,15 @@ class BestCheckpoint(keras.callbacks.Callback):
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _save(self):
-        begin = time.perf_counter()
-        variables = self._variables()
-        current = [keras.ops.convert_to_numpy(v) for v in variables]
-        _assign(variables, self._best)
-        try:
-            self.model.save(self.path)
-        finally:
-            _assign(variables, current)
-        self._is_saved = True
-        self._seconds += time.perf_counter() - begin
+        with self.pace:
+            variables = self._variables()
+            current = [keras.ops.convert_to_numpy(v) for v in variables]
+            _assign(variables, self._best)
+            try:
+                self.model.save(self.path)
+            finally:
+                _assign(variables, current)
+            self._is_saved = True
 
 
 def _assign(variables, values):

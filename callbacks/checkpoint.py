@@ -2,12 +2,13 @@
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from callbacks.schedule import TimeShare
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -58,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.set_model(model)
         self.others = [other for other in others if hasattr(other, "get_state")]
         self.last_step = last_step
-        self.time_share = time_share
+        self._pace = TimeShare(time_share)
         self.epoch = self.step = 0
 
     def restore(self) -> None:
@@ -85,8 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch, self.step = saved["epoch"], saved["step"]
 
     def on_train_begin(self, logs=None):
-        self._begin = time.perf_counter()
-        self._seconds = 0.0  # spent on saving
+        self._pace.begin()
         self._last_step_made = self.step
         self._unsaved_epoch = None
         if not self.path.exists():
@@ -103,8 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
         is_whole = self._last_step_made - self._first_step == self.params["steps"]
         if is_whole or self._last_step_made == self.last_step:
             self._unsaved_epoch = epoch + 1
-            elapsed = time.perf_counter() - self._begin
-            if self._seconds <= self.time_share * elapsed:
+            if self._pace.allows_more():
                 self._save(epoch + 1)
 
     def on_train_end(self, logs=None):
@@ -115,7 +114,10 @@ class Checkpoint(keras.callbacks.Callback):
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _save(self, epoch):
-        begin = time.perf_counter()
+        with self._pace:
+            self._write(epoch)
+
+    def _write(self, epoch):
         variables = self._variables()
         values = [keras.ops.convert_to_numpy(variable) for variable in variables]
         if not all(np.isfinite(value).all() for value in values):
@@ -144,4 +146,3 @@ class Checkpoint(keras.callbacks.Callback):
             os.fsync(file.fileno())
         temporary.replace(self.path)
         self._unsaved_epoch = None
-        self._seconds += time.perf_counter() - begin

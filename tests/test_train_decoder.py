@@ -32,6 +32,11 @@ def test_it_learns_a_text_from_left_to_right(
     assert model.is_causal
     assert model.predict_next(prompt, k=1)[0][0] == answer
 
+    texts = read_events(tmp_path / "run" / "continuations")["continuations"]
+    assert {0, 59} <= set(texts)
+    assert "two three four five six seven" in texts[59]
+    assert "two three four five six seven" not in texts[0]
+
     score = evaluation.score_model(path, model)
     assert score.loss < 0.7
     assert score.text == f"the last 10% of {text}"

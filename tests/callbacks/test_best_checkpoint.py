@@ -69,7 +69,7 @@ def test_training_goes_on_undisturbed_by_a_save_that_came_late(
     checkpoint = BestCheckpoint(path, examples, time_share=0)
 
     def allow_saving(epoch, logs):
-        checkpoint.time_share = int(epoch >= 2)  # when the model is worse already
+        checkpoint.pace.share = int(epoch >= 2)  # when the model is worse already
 
     recorder = Recorder(path)
     train(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from callbacks import spread_epochs
+from callbacks import TimeShare, spread_epochs
 
 MANY = [41, 60, 100, 250, 1000, 12345, 1_000_000]
 
@@ -39,3 +39,33 @@ def test_epochs_are_dense_early_and_sparse_later(epochs):
 
 def test_no_epochs_choose_none():
     assert spread_epochs(0) == []
+
+
+def test_a_share_of_the_time_is_kept(monkeypatch):
+    class Clock:
+        now = 100.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr("callbacks.schedule.time", clock)
+    pace = TimeShare(0.25)
+    pace.begin()
+    assert pace.allows_more()  # nothing is spent yet
+    with pace:
+        clock.now += 2
+    answers = []
+    for _ in range(8):
+        answers.append(pace.allows_more())
+        clock.now += 1
+    assert answers == 6 * [False] + 2 * [True]  # 2 of 8 seconds are a quarter
+    with pace:
+        clock.now += 1
+    assert not pace.allows_more()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.01, float("nan")])
+def test_a_share_out_of_its_range_is_refused(share):
+    with pytest.raises(ValueError, match=r"`time_share` must be .* Received: time_share="):
+        TimeShare(share)
