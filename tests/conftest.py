@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.keras_home import make_keras_home
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_HOME"] = make_keras_home()  # before Keras is imported
+
 
 import keras
 
@@ -29,6 +33,14 @@ def run_script(*arguments, cwd=PROJECT, timeout=120, **environment):
         timeout=timeout,
         check=False,
     )
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    """A new home for what Keras and this project keep, which does not exist yet."""
+    home = tmp_path / "keras"
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    return home
 
 
 @pytest.fixture
