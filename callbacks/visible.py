@@ -4,11 +4,12 @@ _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"})
 
 
 def visible(token: str) -> str:
-    """A token of white space as signs; any other as it is.
+    """A token with signs for the white space that it begins with.
 
     Example:
 
-    >>> visible(" "), visible("love")
-    ('␣', 'love')
+    >>> visible(" "), visible("love"), visible(" love")
+    ('␣', 'love', '␣love')
     """
-    return token.translate(_VISIBLE) if token.isspace() else token
+    word = token.lstrip()
+    return token[: len(token) - len(word)].translate(_VISIBLE) + word

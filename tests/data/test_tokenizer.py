@@ -1,10 +1,15 @@
 """Text to token ids and back."""
 
+import json
+import random
+
 import keras
+import numpy as np
 import pytest
 
 from data.corpora import TOY_SENTENCES
-from data.tokenizer import CharTokenizer, WordTokenizer
+from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from tests.conftest import run_script
 
 NASTY_TEXTS = [
     "",
@@ -173,3 +178,111 @@ def test_a_char_tokenizer_survives_keras_serialization():
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tokenizer))
     assert isinstance(again, CharTokenizer)
     assert again.encode_batch(NASTY_TEXTS) == tokenizer.encode_batch(NASTY_TEXTS)
+
+
+def random_texts(count):
+    """Texts of any characters: of all planes, combining ones, controls, spaces, and letters."""
+    generator = random.Random(0)
+    kinds = [range(0x80), range(0x300, 0x370), range(0x2000, 0x2070), range(0xD800)]
+    kinds += [range(0xE000, 0x110000), *map(str.encode, (" \n\t\r", "abc ABC 123 'll"))]
+    for _ in range(count):
+        kind = [generator.choice(kinds) for _ in range(3)]
+        length = generator.randrange(60)
+        yield "".join(chr(generator.choice(generator.choice(kind))) for _ in range(length))
+
+
+@pytest.fixture(scope="module")
+def bpe():
+    return BPETokenizer.from_texts([*NASTY_TEXTS, "the there then 日本語 日本 日光\n" * 50], 400)
+
+
+def test_any_text_comes_back_from_byte_pairs(bpe):
+    for text in (*NASTY_TEXTS, *random_texts(2_000)):
+        ids = bpe.encode(text)
+        assert bpe.decode(ids) == text
+        assert not {bpe.padding_id, bpe.unknown_id} & set(ids)
+        assert "".join(bpe.split(text)) == text
+        assert len(bpe.split(text)) == len(ids)
+
+
+def test_byte_pairs_begin_with_the_special_tokens_and_all_bytes(bpe):
+    assert bpe.vocabulary[:2] == ("[PAD]", "[UNK]")
+    assert [bpe.encode(chr(code)) for code in range(128)] == [[code + 2] for code in range(128)]
+    assert bpe.encode("é") == [0xC3 + 2, 0xA9 + 2]
+    assert bpe.vocabulary_size == len(bpe.vocabulary) == len(bpe.pieces) + 2 == 400
+
+
+def test_no_text_spells_a_special_token_of_byte_pairs():
+    tokenizer = BPETokenizer.from_texts(["[PAD] [UNK] [PAD][UNK] " * 9], 400)
+    assert min(tokenizer.encode("[PAD][UNK] [PAD] [UNK]")) > 1
+    assert tokenizer.decode(tokenizer.encode("[PAD][UNK]")) == "[PAD][UNK]"
+
+
+def test_frequent_words_become_one_token_with_the_space_before_them(bpe):
+    assert bpe.tokens(bpe.encode("the then there")) == ["the", " then", " there"]
+    assert len(bpe.encode("日本")) < 6
+
+
+def test_what_is_no_whole_character_is_shown_as_its_bytes(bpe):
+    ids = bpe.encode("ж")
+    assert bpe.tokens(ids) == ["\\xd0", "\\xb6"]
+    assert bpe.split("жж") == ["ж", "", "ж", ""]
+    assert bpe.decode(ids[:1]) == "\N{REPLACEMENT CHARACTER}"
+    assert bpe.decode([0, *ids, 0]) == "ж"
+
+
+def test_byte_pairs_never_cross_from_one_word_to_the_next():
+    tokenizer = BPETokenizer.from_texts(["in the end\n" * 200], 5000)
+    assert tokenizer.tokens(tokenizer.encode("in the end\n")) == ["in", " the", " end", "\n"]
+    assert tokenizer.vocabulary_size < 300
+
+
+def test_a_byte_pair_tokenizer_survives_keras_serialization_in_another_process(bpe, tmp_path):
+    serialized = keras.saving.serialize_keras_object(bpe)
+    texts = [*NASTY_TEXTS, *random_texts(50)]
+    (tmp_path / "in.json").write_text(json.dumps([serialized, texts]))
+    script = """
+import json, sys, keras, data.tokenizer
+serialized, texts = json.load(open(sys.argv[1]))
+tokenizer = keras.saving.deserialize_keras_object(serialized)
+print(json.dumps([type(tokenizer).__name__, tokenizer.encode_batch(texts), tokenizer.get_config()]))
+"""
+    result = run_script("-c", script, tmp_path / "in.json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == ["BPETokenizer", bpe.encode_batch(texts), bpe.get_config()]
+    assert serialized["registered_name"] == "mini_transformer>BPETokenizer"
+
+
+def test_the_same_text_gives_the_same_merges_in_pieces():
+    text = "the there then 日本語 日本 日光\n" * 50
+    once = BPETokenizer.from_texts([text], 300)
+    again = BPETokenizer.from_texts(text.splitlines(keepends=True), 300)
+    assert once.merges == again.merges
+    assert len(once.merges) > 10
+
+
+def test_a_token_that_can_be_made_in_two_ways_has_one_id():
+    tokenizer = BPETokenizer(["a b", "b c", "ab c", "a bc"])
+    assert tokenizer.vocabulary[-3:] == ("ab", "bc", "abc")
+    assert tokenizer.encode("abc") == [260]
+
+
+@pytest.mark.parametrize("merge", ["ab", "a b c", "a ", "ab c", "a €", ""])
+def test_what_is_no_pair_of_tokens_is_no_merge(merge):
+    with pytest.raises(ValueError, match=rf"`merges` must be pairs .*Received: '{merge}'\."):
+        BPETokenizer([merge])
+
+
+def test_a_vocabulary_without_room_for_all_bytes_is_refused():
+    assert BPETokenizer.from_texts(["aa"], 258).merges == []
+    with pytest.raises(ValueError, match=r"must be at least 258.*Received: vocabulary_size=257"):
+        BPETokenizer.from_texts(["aa"], 257)
+
+
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, BPETokenizer])
+def test_pieces_are_encoded_as_they_are_one_by_one(kind):
+    pieces = [*NASTY_TEXTS, *random_texts(100)]
+    tokenizer = kind.from_texts(pieces[::2])
+    encoded = list(tokenizer.encode_pieces(iter(pieces)))
+    assert np.concatenate(encoded).tolist() == [i for t in pieces for i in tokenizer.encode(t)]
+    assert list(tokenizer.encode_pieces([])) == []
