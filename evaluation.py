@@ -1,5 +1,6 @@
 """Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
 
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from rich.table import Table
 from callbacks import AttentionFigure
 from cli import UsageError, load_model, write_text
 from data import datasets
-from data.corpora import CorpusError, load_corpus, split_lines
+from data.corpora import CorpusError, load_corpus
 from data.tokenizer import WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
@@ -92,7 +93,7 @@ def score_model(
     if corpus is None:
         text, name_of_text = _own_text(path, model)
     else:
-        text, name_of_text = _read_corpus(corpus).text, corpus
+        text, name_of_text = _read_corpus(corpus), corpus
     tokenizer = model.tokenizer
     examples = datasets.make_examples(
         text, tokenizer, model.context_length, every_token=model.is_causal
@@ -100,9 +101,10 @@ def score_model(
     if not examples.count:
         raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
     if model.is_causal:
-        predicted = tokenizer.split(text)[1:]
+        tokens = (token for piece in text.pieces() for token in tokenizer.split(piece))
+        predicted = itertools.islice(tokens, 1, None)
     else:
-        words = [tokenizer.split(line) for line in split_lines(text)]
+        words = [tokenizer.split(line) for line in text.sentences]
         windows = datasets.cut_windows(words, model.context_length)
         predicted = [word for window in windows for word in window[1:]]
     characters = sum(len(word) + len(tokenizer.separator) for word in predicted)
@@ -157,9 +159,10 @@ def _own_text(path, model):
             f"{path}: {source} has changed since the model was trained on it; expected --corpus"
         )
     at_lines = isinstance(model.tokenizer, WordTokenizer)
-    training, validation = datasets.split_text(corpus.text, split, at_lines)
-    name = f"the last {split:.0%} of {source}" if validation else f"all of {source}"
-    return validation or training, name
+    training, validation = corpus.split(split, at_lines)
+    if validation.length:
+        return validation, f"the last {split:.0%} of {source}"
+    return training, f"all of {source}"
 
 
 def _read_corpus(source):

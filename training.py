@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import itertools
 import math
 import platform
 import shutil
@@ -20,7 +21,8 @@ import runs
 from cli import UsageError
 from data import datasets
 from data.corpora import Corpus, split_lines
-from data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
+from data.token_cache import cached_tokenizer
+from data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from optimizers import make_optimizer, make_schedule
@@ -57,27 +59,25 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
     """
-    text, held_out = datasets.split_text(
-        corpus.text, settings.validation_split, at_lines=settings.tokenizer == "word"
-    )
-    if not text.strip():
+    text, held_out = corpus.split(settings.validation_split, at_lines=settings.tokenizer == "word")
+    if not any(piece.strip() for piece in text.pieces()):
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
             "leaves nothing to train on; expected a smaller share"
         )
     if settings.tokenizer == "char":
-        tokenizer = CharTokenizer.from_texts([text])
+        tokenizer = cached_tokenizer(text, CharTokenizer)
     else:
-        tokenizer = WordTokenizer.from_texts(split_lines(text), max_words=settings.vocabulary_size)
+        kind = {"word": WordTokenizer, "bpe": BPETokenizer}[settings.tokenizer]
+        tokenizer = cached_tokenizer(text, kind, settings.vocabulary_size)
     name = tokenizer.pieces_name
     if len(tokenizer.pieces) < 2:
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected at least two different {name} to "
             f"train on, found {len(tokenizer.pieces)}"
         )
-    training, evaluation = (
-        datasets.make_examples(part, tokenizer, settings.context_length, settings.every_token)
-        for part in (text, held_out)
+    training = datasets.make_examples(
+        text, tokenizer, settings.context_length, settings.every_token
     )
     if not training.count:
         raise UsageError(
@@ -89,7 +89,11 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
             f"argument --context-length: {settings.corpus} has {training.count + 1} {name} to "
             f"train on; expected fewer than that, got {settings.context_length}"
         )
-    if not settings.validation_split:
+    if settings.validation_split:
+        evaluation = datasets.make_examples(
+            held_out, tokenizer, settings.context_length, settings.every_token
+        )
+    else:
         held_out, evaluation = text, training
     if not evaluation.count:
         raise UsageError(
@@ -104,6 +108,10 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         )
         for prompt, followers in datasets.sample_prompts(held_out, settings.context_length)
     ]
+    # With bpe a prompt may end inside a character.
+    samples = [
+        sample for sample in samples if "\N{REPLACEMENT CHARACTER}" not in sample[0]
+    ] or samples
     probes = settings.probe or [
         tokenizer.decode(datasets.sample_probe(lines, settings.context_length))
     ]
@@ -389,12 +397,12 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     runs.write_json(folder / runs.RESULTS, figures)
 
 
-def _some_known_lines(text: str, tokenizer: Tokenizer) -> list[list[int]]:
-    """Lines of at least two tokens, 2,000 at most, spread over the text.
+def _some_known_lines(text: Corpus, tokenizer: Tokenizer) -> list[list[int]]:
+    """Lines of at least two tokens, 2,000 at most, spread over the first 4 million characters.
 
     Those without a token out of the vocabulary, if there are any; or else all.
     """
-    lines = split_lines(text)
+    lines = split_lines("".join(itertools.islice(text.pieces(), 64)))
     encoded = tokenizer.encode_batch(lines[:: 1 + len(lines) // 2000])
     encoded = [ids for ids in encoded if len(ids) > 1]
     return [ids for ids in encoded if tokenizer.unknown_id not in ids] or encoded

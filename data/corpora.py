@@ -1,7 +1,11 @@
 """Where text comes from: the built-in toy, a file, a folder, or an address."""
 
+import array
+import codecs
 import hashlib
 import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +17,13 @@ TOY_SENTENCES = (
     "i love models",
     "models learn patterns",
 )
+_TOY_TEXT = "\n".join(TOY_SENTENCES)
+
+_BLOCK_BYTES = 2**20  # read at a time
+_PIECE = 2**16  # characters, at least
+_LONGEST_PIECE = 2 * _PIECE
+_WORD_END = re.compile(r"(?<=\S)[ \t\r\n]")
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # those of str.splitlines
 
 
 class CorpusError(ValueError):
@@ -20,22 +31,104 @@ class CorpusError(ValueError):
 
 
 class Corpus(NamedTuple):
-    """A text.
+    """A text, or a part of one. It stays on disk until it is read, and then comes in pieces.
 
     Attributes:
         source: what was asked for: "toy", an address, or the absolute path of a file or folder.
-        text: all of it, as it stands there; of several files, one after the other.
-        sha256: hash of the bytes of the text, in hexadecimal.
+        sha256: hash of the bytes of the whole text, in hexadecimal.
+        paths: the files that hold the text, one after the other; none for the toy.
+        start: the first character of this part, counted in the whole text.
+        stop: the character after its last one.
     """
 
     source: str
-    text: str
     sha256: str
+    paths: tuple[Path, ...]
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """How many characters this part has."""
+        return self.stop - self.start
+
+    @property
+    def key(self) -> str:
+        """Says which text this is, whatever its name: equal for equal texts alone."""
+        # Without their sizes, two files could be cut elsewhere and have the same bytes in all.
+        sizes = [path.stat().st_size for path in self.paths]
+        return f"{self.sha256} {sizes} {self.start} {self.stop}"
+
+    @property
+    def text(self) -> str:
+        """All of this part at once, as it stands there."""
+        return "".join(self.pieces())
 
     @property
     def sentences(self) -> list[str]:
-        """The lines of the text that hold at least one word."""
+        """The lines of this part that hold at least one word."""
         return split_lines(self.text)
+
+    def pieces(self) -> Iterator[str]:
+        """This part in pieces of some 65,000 characters, one after the other.
+
+        A piece ends where a word does, and the next begins with the white space after it. There
+        every tokenizer of `data.tokenizer` starts a new token whatever stands before: byte pairs
+        are merged within what GPT-2's expression matches, no match goes on from a word into the
+        white space behind it, and the white space is all on one side. So the ids of the pieces are
+        those of the text. Where no word ends for so long, a piece is cut after 131,072 characters;
+        that may cut a token too, and always the same one.
+
+        Example:
+
+        >>> [len(piece) for piece in load_corpus("toy").pieces()]
+        [140]
+        """
+        rest = ""
+        for block in self._blocks():
+            rest += block
+            begin = 0
+            while end := _piece_end(rest, begin):
+                yield rest[begin:end]
+                begin = end
+            rest = rest[begin:]
+        if rest:
+            yield rest
+
+    def split(self, validation_split: float, at_lines: bool) -> tuple["Corpus", "Corpus"]:
+        """The part for training, and the last `validation_split` of the text for validation.
+
+        Args:
+            validation_split: a share, 0 to 1.
+            at_lines: whether to count and cut lines, those without a word left out. Otherwise
+                characters.
+
+        Example:
+
+        >>> training, validation = load_corpus("toy").split(0.34, at_lines=True)
+        >>> validation.sentences
+        ['i love models', 'models learn patterns']
+        >>> training, validation = load_corpus("toy").split(0.1, at_lines=False)
+        >>> validation.text
+        'learn patterns'
+        """
+        if at_lines:
+            lines = array.array("q", _line_starts(self.pieces()))
+            first = round(len(lines) * (1 - validation_split))
+            cut = lines[first] if first < len(lines) else self.length
+        else:
+            cut = int(self.length * (1 - validation_split))
+        cut += self.start
+        return self._replace(stop=cut), self._replace(start=cut)
+
+    def _blocks(self) -> Iterator[str]:
+        """This part as it is read: cut anywhere."""
+        position = 0
+        for block in _read(self.paths) if self.paths else [_TOY_TEXT]:
+            if position >= self.stop:
+                break
+            yield block[max(self.start - position, 0) : self.stop - position]
+            position += len(block)
 
 
 def split_lines(text: str) -> list[str]:
@@ -48,8 +141,13 @@ def is_address(source: str) -> bool:
     return source.startswith(("http://", "https://", "file://"))
 
 
+def cache_folder() -> Path:
+    """Where fetched texts and token ids are kept: `mini_transformer` in Keras's own folder."""
+    return Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "mini_transformer"
+
+
 def load_corpus(source: str) -> Corpus:
-    """Reads a corpus.
+    """Finds a corpus, and reads it once to see that all of it is text.
 
     Args:
         source: "toy" (six sentences), the path of a UTF-8 text file, the path of a folder (all its
@@ -68,10 +166,12 @@ def load_corpus(source: str) -> Corpus:
     'i love deep learning'
     """
     if source == "toy":
-        text = "\n".join(TOY_SENTENCES)
-        return Corpus("toy", text, hashlib.sha256(text.encode()).hexdigest())
+        sha256 = hashlib.sha256(_TOY_TEXT.encode()).hexdigest()
+        return Corpus("toy", sha256, (), 0, len(_TOY_TEXT))
+    name = None
     if is_address(source):
         paths = [_fetch(source)]
+        name = source
     else:
         paths = [Path(source)]
         if not source or os.path.isdir(source):
@@ -81,20 +181,53 @@ def load_corpus(source: str) -> Corpus:
         source = os.path.abspath(source)
 
     digest = hashlib.sha256()
-    texts = []
-    for path in paths:
-        content = _read(path)
-        digest.update(content)
-        texts.append(_decode(source if is_address(source) else path, content))
-    text = "\n".join(texts)
-    if not text.strip():
+    length, has_words = 0, False
+    for block in _read(paths, name, digest):
+        length += len(block)
+        has_words = has_words or bool(block.strip())
+    if not has_words:
         raise CorpusError(f"{source}: expected text, found no words")
-    return Corpus(source, text, digest.hexdigest())
+    return Corpus(source, digest.hexdigest(), tuple(map(Path.absolute, paths)), 0, length)
 
 
-def _read(path: Path) -> bytes:
+def _read(paths: Sequence[Path], name: str | None = None, digest=None) -> Iterator[str]:
+    """The text of some files, with a line end between two of them, block by block.
+
+    Args:
+        paths: the files.
+        name: what to call them in errors. Default None: by their paths.
+        digest: a hash to update with their bytes.
+    """
+    for number, path in enumerate(paths):
+        if number:
+            yield "\n"
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        position = 0
+        for content in _read_bytes(path):
+            if digest is not None:
+                digest.update(content)
+            position += len(content)
+            if b"\0" in content:
+                raise CorpusError(f"{name or path}: expected UTF-8 text, found a binary file")
+            try:
+                block = decoder.decode(content, final=not content)
+            except UnicodeDecodeError as error:  # in a character that may have begun a block ago
+                raise CorpusError(
+                    f"{name or path}: expected UTF-8 text, found the byte "
+                    f"0x{error.object[error.start]:02x} at position "
+                    f"{position - len(error.object) + error.start}"
+                ) from error
+            yield block
+
+
+def _read_bytes(path: Path) -> Iterator[bytes]:
+    """The content of a file block by block; the last block is empty."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = None
+            while content != b"":
+                content = file.read(_BLOCK_BYTES)
+                yield content
     except FileNotFoundError as error:
         raise CorpusError(
             f"{path}: expected 'toy', a text file, a folder or an address, found nothing"
@@ -105,23 +238,32 @@ def _read(path: Path) -> bytes:
         raise CorpusError(f"{str(path)!r}: expected a readable text file ({error})") from error
 
 
-def _decode(path: Path | str, content: bytes) -> str:
-    if b"\0" in content:
-        raise CorpusError(f"{path}: expected UTF-8 text, found a binary file")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path}: expected UTF-8 text, found the byte 0x{content[error.start]:02x} "
-            f"at position {error.start}"
-        ) from error
+def _piece_end(text: str, begin: int) -> int | None:
+    """Where the piece that begins there ends; None if that depends on what comes after `text`."""
+    word_end = _WORD_END.search(text, begin + _PIECE, begin + _LONGEST_PIECE)
+    if word_end:
+        return word_end.start()
+    return begin + _LONGEST_PIECE if len(text) >= begin + _LONGEST_PIECE else None
+
+
+def _line_starts(pieces: Iterable[str]) -> Iterator[int]:
+    """Where each line starts that holds a word, or else white space before its first word."""
+    position, is_blank = 0, True
+    for piece in pieces:
+        for line in piece.splitlines(keepends=True):  # the first may go on from the last piece
+            if is_blank and line.strip():
+                yield position
+                is_blank = False
+            if line[-1] in _LINE_ENDS:
+                is_blank = True
+            position += len(line)
 
 
 def _fetch(address: str) -> Path:
     """The local copy of what is at `address`, fetched unless a whole one is there."""
     import keras  # for get_file, which only addresses need
 
-    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "mini_transformer"
+    cache = cache_folder()
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
     path, hash_file = cache / f"{name}.txt", cache / f"{name}.sha256"
     try:
@@ -142,4 +284,5 @@ def _fetch(address: str) -> Path:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

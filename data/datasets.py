@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.corpora import split_lines
+from data.corpora import Corpus
+from data.token_cache import cached_token_ids
 
 
 class Prefixes(NamedTuple):
@@ -40,7 +41,7 @@ class Windows(NamedTuple):
     """A text as one row of tokens, read through windows; each token in one predicts the next.
 
     Attributes:
-        token_ids: int32, (tokens,), at least two.
+        token_ids: integers, (tokens,), at least two; they may be a memory map.
         length: how many tokens a window holds, T; fewer where the text is shorter.
     """
 
@@ -54,7 +55,7 @@ class Windows(NamedTuple):
 
     @property
     def targets(self) -> np.ndarray:
-        """The tokens to predict, int32, (count,)."""
+        """The tokens to predict, (count,)."""
         return self.token_ids[1:]
 
 
@@ -70,49 +71,25 @@ def make_windows(token_ids: Sequence[int], context_length: int) -> Windows:
     >>> make_windows([5, 6, 7, 8], context_length=2).targets.tolist()
     [6, 7, 8]
     """
-    token_ids = np.asarray(token_ids, "int32")
+    token_ids = np.asarray(token_ids)  # not a copy: a memory map stays on disk
     return Windows(token_ids, min(context_length, len(token_ids) - 1))
 
 
-def split_text(text: str, validation_split: float, at_lines: bool) -> tuple[str, str]:
-    """The text for training, and the last `validation_split` of it for validation.
-
-    Args:
-        text: all of it.
-        validation_split: a share, 0 to 1.
-        at_lines: whether to count and cut lines, those without a word left out. Otherwise
-            characters.
-
-    Example:
-
-    >>> split_text("a b\\nc d\\ne f\\ng h", 0.25, at_lines=True)
-    ('a b\\nc d\\ne f', 'g h')
-    >>> split_text("abcdefgh", 0.25, at_lines=False)
-    ('abcdef', 'gh')
-    """
-    if not at_lines:
-        cut = int(len(text) * (1 - validation_split))
-        return text[:cut], text[cut:]
-    lines = split_lines(text)
-    cut = round(len(lines) * (1 - validation_split))
-    return "\n".join(lines[:cut]), "\n".join(lines[cut:])
-
-
 def make_examples(
-    text: str, tokenizer, context_length: int, every_token: bool
+    corpus: Corpus, tokenizer, context_length: int, every_token: bool
 ) -> Prefixes | Windows:
     """What a model learns of a text, or is evaluated on.
 
     Args:
-        text: any text.
+        corpus: any text.
         tokenizer: one of `data.tokenizer`.
         context_length: longest window, in tokens.
         every_token: True for a model that predicts at every position (`make_windows`), False for
             one that predicts after a whole prefix of a line (`make_prefixes`).
     """
     if every_token:
-        return make_windows(tokenizer.encode(text), context_length)
-    return make_prefixes(tokenizer.encode_batch(split_lines(text)), context_length)
+        return make_windows(cached_token_ids(corpus, tokenizer), context_length)
+    return make_prefixes(tokenizer.encode_batch(corpus.sentences), context_length)
 
 
 def cut_windows(sentences: Iterable[Sequence], length: int) -> list[Sequence]:
@@ -324,13 +301,17 @@ def _window_writer(windows: Windows):
     """A function from where windows start, (B,), to a batch; past the end there is padding."""
     import tensorflow as tf
 
-    all_ids = tf.constant(np.pad(windows.token_ids, (0, 1)))
+    def read(starts):
+        positions = starts[:, None] + np.arange(windows.length + 1)  # (B, T + 1)
+        ids = windows.token_ids[np.minimum(positions, windows.count)]
+        return np.where(positions <= windows.count, ids, 0).astype("int32")
 
     def write_out(starts):
-        positions = starts[:, None] + tf.range(windows.length + 1, dtype=tf.int64)  # (B, T + 1)
-        ids = tf.gather(all_ids, tf.minimum(positions, windows.count + 1))
-        weights = tf.cast(positions[:, 1:] <= windows.count, tf.float32)  # (B, T)
-        return ids[:, :-1], ids[:, 1:], weights
+        # NumPy reads these windows and no others: a constant would hold the whole text in memory.
+        ids = tf.numpy_function(read, [starts], tf.int32, stateful=False)
+        ids = tf.ensure_shape(ids, (starts.shape[0], windows.length + 1))
+        positions = starts[:, None] + tf.range(1, windows.length + 1, dtype=tf.int64)  # (B, T)
+        return ids[:, :-1], ids[:, 1:], tf.cast(positions <= windows.count, tf.float32)
 
     return write_out
 

@@ -201,9 +201,9 @@ def test_the_best_model_is_the_one_of_the_lowest_validation_loss(text_run):
     folder, _ = text_run
     losses = list(read_events(folder / "validation")["epoch_loss"].values())
     assert np.argmin(losses) != 3
-    held_out = datasets.split_text(TEXT, 0.1, at_lines=True)[1].splitlines()
+    _, held_out = load_corpus(str(folder.parent.parent / "text.txt")).split(0.1, at_lines=True)
     for name, loss in (("best.keras", min(losses)), ("last.keras", losses[-1])):
-        assert evaluate(folder / name, held_out)["loss"] == pytest.approx(loss, rel=1e-4)
+        assert evaluate(folder / name, held_out.sentences)["loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_words_are_shown_as_they_are_written(text_run):

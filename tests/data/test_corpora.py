@@ -4,6 +4,7 @@ import codecs
 import gc
 import hashlib
 import http.server
+import itertools
 import threading
 
 import pytest
@@ -29,14 +30,6 @@ def write(tmp_path):
         return path
 
     return write_file
-
-
-@pytest.fixture
-def keras_home(tmp_path, monkeypatch):
-    """A new home for what Keras keeps, which does not exist yet."""
-    home = tmp_path / "keras"
-    monkeypatch.setenv("KERAS_HOME", str(home))
-    return home
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -208,6 +201,117 @@ def test_a_file_that_cannot_be_read_is_refused(write, tmp_path):
     for path in (loop, write(TEXT) / "inside.txt"):
         with pytest.raises(CorpusError, match=r"\.txt: expected a readable text file \(\w"):
             load_corpus(str(path))
+
+
+def test_a_wrong_byte_is_found_wherever_it_is(write):
+    mark = codecs.BOM_UTF8
+    for before in (
+        mark,
+        b"",
+        "日".encode() * 350_000 + b"\n",
+        b"a" * (2**20 - 1) + "日".encode()[:2],
+    ):
+        path = write(before + b"\xff" + b"more " * 300_000)
+        position = len(before)
+        if before.endswith("日".encode()[:2]):  # the character that begins there is the wrong one
+            position -= 2
+        byte = (before + b"\xff")[position]
+        with pytest.raises(CorpusError, match=f"the byte 0x{byte:02x} at position {position}$"):
+            load_corpus(str(path))
+
+
+# Each has words, spaces, line ends of all kinds, and characters of one to four bytes.
+LONG_TEXTS = {
+    "lines": "naïve 日本 \r\n\r\n  👩‍👧 two  three\x85four\u2028five \n" * 9_000,
+    "one line": "naïve 日本 👩‍👧 two  three\t" * 12_000,
+    "no spaces": "日本語の文" * 90_000,
+    "only spaces after a word": "word" + " " * 300_000 + "\n" * 300_000 + "word",
+}
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+def test_the_pieces_of_a_text_are_short_and_make_up_the_text(write, name):
+    text = LONG_TEXTS[name]
+    corpus = load_corpus(str(write(text)))
+    pieces = list(corpus.pieces())
+    assert "".join(pieces) == corpus.text == text
+    assert corpus.length == len(text)
+    assert all(2**16 <= len(piece) <= 2**17 for piece in pieces[:-1])
+    assert len(pieces) > 3
+
+
+@pytest.mark.parametrize("name", ["lines", "one line"])
+def test_pieces_begin_with_the_white_space_after_a_word(write, name):
+    for first, second in itertools.pairwise(load_corpus(str(write(LONG_TEXTS[name]))).pieces()):
+        assert not first[-1].isspace()
+        assert second[0] in " \t\r\n"
+
+
+def test_the_pieces_do_not_depend_on_how_the_file_is_read(write, monkeypatch):
+    corpora = [
+        load_corpus(str(write(text, f"{n}.txt"))) for n, text in enumerate(LONG_TEXTS.values())
+    ]
+    before = [list(corpus.pieces()) for corpus in corpora]
+    monkeypatch.setattr("data.corpora._BLOCK_BYTES", 1001)
+    assert [list(corpus.pieces()) for corpus in corpora] == before
+
+
+def test_the_pieces_of_a_part_are_those_of_its_text(write):
+    text = LONG_TEXTS["lines"]
+    training, validation = load_corpus(str(write(text))).split(0.3, at_lines=False)
+    cut = int(len(text) * 0.7)
+    assert (training.text, validation.text) == (text[:cut], text[cut:])
+    assert (training.length, validation.length) == (cut, len(text) - cut)
+    assert next(validation.pieces()).startswith(text[cut : cut + 2**16])
+
+
+def test_a_text_of_several_files_has_a_line_end_between_them(write, tmp_path):
+    for name in "abc":
+        write(codecs.BOM_UTF8 + f"in {name}".encode(), f"{name}.txt")
+    corpus = load_corpus(str(tmp_path))
+    assert corpus.text == "in a\nin b\nin c"
+    assert corpus.length == 14
+
+
+def test_texts_cut_elsewhere_into_files_have_another_key(write, tmp_path):
+    keys = set()
+    for number, parts in enumerate((["ab", "c"], ["a", "bc"])):
+        for name, part in zip("xy", parts, strict=True):
+            write(part, f"{number}/{name}.txt")
+        keys.add(load_corpus(str(tmp_path / str(number))).key)
+    assert len(keys) == 2
+
+
+def test_each_part_of_a_text_has_a_key_that_its_name_does_not_change(write):
+    one, other = (load_corpus(str(write(TEXT, name))) for name in ("a.txt", "b.txt"))
+    parts = [one, *one.split(0.5, at_lines=False)]
+    assert len({part.key for part in parts}) == 3
+    assert [part.key for part in (other, *other.split(0.5, at_lines=False))] == [
+        part.key for part in parts
+    ]
+
+
+@pytest.mark.parametrize(("split", "kept"), [(0, 10), (0.1, 9), (0.25, 8), (0.5, 5), (0.9, 1)])
+@pytest.mark.parametrize("line_end", ["\n\n", "\r\n", "\r", "\x85 \u2028", " \n \t\n  "])
+def test_the_end_of_the_text_is_kept_for_validation(write, split, kept, line_end):
+    lines = [f"line {number}" for number in range(10)]
+    corpus = load_corpus(str(write(line_end + line_end.join(lines) + line_end)))
+    parts = corpus.split(split, at_lines=True)
+    assert [part.sentences for part in parts] == [lines[:kept], lines[kept:]]
+    assert "".join(part.text for part in parts) == corpus.text
+
+
+def test_lines_longer_than_a_piece_are_counted_once(write):
+    lines = ["a" * 300_000, "b " * 150_000 + "b", "c", "d" * 200_000]
+    training, validation = load_corpus(str(write("\n".join(lines)))).split(0.5, at_lines=True)
+    assert (training.sentences, validation.sentences) == (lines[:2], lines[2:])
+
+
+@pytest.mark.parametrize(("split", "kept"), [(0, 11), (0.1, 9), (0.5, 5)])
+def test_a_text_of_characters_is_cut_anywhere(write, split, kept):
+    text = "one\ntwo\n\n t"
+    parts = load_corpus(str(write(text))).split(split, at_lines=False)
+    assert [part.text for part in parts] == [text[:kept], text[kept:]]
 
 
 @pytest.mark.parametrize(

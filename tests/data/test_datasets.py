@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from data.corpora import TOY_SENTENCES
+from data.corpora import TOY_SENTENCES, load_corpus
 from data.datasets import (
     best_possible,
     cut_windows,
@@ -16,7 +16,6 @@ from data.datasets import (
     make_windows,
     sample_probe,
     sample_prompts,
-    split_text,
     steps_per_epoch,
     training_dataset,
 )
@@ -193,21 +192,10 @@ def test_evaluation_goes_through_the_prefixes_in_order(toy_prefixes):
             assert not np.concatenate(parts)[16:].any()
 
 
-@pytest.mark.parametrize(("split", "kept"), [(0, 10), (0.1, 9), (0.25, 8), (0.5, 5), (0.9, 1)])
-def test_the_end_of_the_text_is_kept_for_validation(split, kept):
-    lines = [f"line {number}" for number in range(10)]
-    expected = ("\n".join(lines[:kept]), "\n".join(lines[kept:]))
-    assert split_text("\n\n".join(lines) + "\n", split, at_lines=True) == expected
-
-
-@pytest.mark.parametrize(("split", "kept"), [(0, 11), (0.1, 9), (0.5, 5)])
-def test_a_text_of_characters_is_cut_anywhere(split, kept):
-    text = "one\ntwo\n\n t"
-    assert split_text(text, split, at_lines=False) == (text[:kept], text[kept:])
-
-
-def test_a_text_becomes_prefixes_of_its_lines_or_windows_of_all_of_it(tokenizer):
-    text = "i love\n\n deep learning is\n"
+def test_a_text_becomes_prefixes_of_its_lines_or_windows_of_all_of_it(tokenizer, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("i love\n\n deep learning is\n")
+    text = load_corpus(str(path))
     prefixes = make_examples(text, tokenizer, 4, every_token=False)
     assert tokenizer.decode(prefixes.targets) == "love learning is"
     windows = make_examples(text, tokenizer, 4, every_token=True)
@@ -308,6 +296,42 @@ def test_a_batch_of_windows_depends_on_seed_and_step_alone(step):
     dataset = training_dataset(windows, 4, seed=3)
     assert take(dataset.skip(step), 2) == take(dataset, step + 2)[step:]
     assert take(training_dataset(windows, 4, seed=4), 2) != take(dataset, 2)
+
+
+def test_windows_of_a_file_are_those_of_the_same_ids_in_memory(tmp_path):
+    in_memory = np.random.default_rng(0).integers(2, 60_000, 5_000, "uint16")
+    np.save(tmp_path / "ids.npy", in_memory)
+    on_disk = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    for make in (
+        lambda w: training_dataset(w, 12, seed=3).take(9),
+        lambda w: evaluation_dataset(w, 12),
+    ):
+        batches = [
+            list(make(make_windows(ids, 64)).as_numpy_iterator())
+            for ids in (on_disk, in_memory, in_memory.tolist())
+        ]
+        for one, other, third in zip(*batches, strict=True):
+            for arrays in zip(one, other, third, strict=True):
+                assert [array.dtype for array in arrays] == [arrays[0].dtype] * 3
+                np.testing.assert_array_equal(arrays[0], arrays[1])
+                np.testing.assert_array_equal(arrays[0], arrays[2])
+
+
+def test_the_random_windows_are_those_of_earlier_versions():
+    windows = make_windows(range(1000), context_length=8)
+    token_ids = [
+        batch[0][:, 0].numpy().tolist() for batch in training_dataset(windows, 4, 3).take(3)
+    ]
+    assert token_ids == [[684, 184, 831, 295], [39, 974, 717, 706], [885, 724, 833, 446]]
+
+
+@pytest.mark.parametrize(
+    "dataset", [lambda w: training_dataset(w, 8, 0), lambda w: evaluation_dataset(w, 8)]
+)
+def test_all_batches_of_windows_have_one_static_shape(dataset):
+    specification = dataset(make_windows(range(50), 6)).element_spec
+    assert [spec.shape.as_list() for spec in specification] == [[8, 6]] * 3
+    assert [spec.dtype.name for spec in specification] == ["int32", "int32", "float32"]
 
 
 def test_an_epoch_of_windows_holds_as_many_tokens_as_the_text():

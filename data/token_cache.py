@@ -1,0 +1,123 @@
+"""Tokenizers and token ids that were made once, kept on disk for the next time.
+
+They lie in `data.corpora.cache_folder()`, each in a file named by the hash of all that it is made
+of: the text, the tokenizer, the version of the library and `VERSION`. So what is found is never out
+of date, and may be deleted at any time. Where nothing can be written, everything works without.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import tokenizers
+
+from data.corpora import Corpus, cache_folder
+from data.progress import show_progress
+from data.tokenizer import Tokenizer
+
+VERSION = 1  # to be raised when what a tokenizer or these files hold gets another meaning
+_LEFT_OVER_SECONDS = 3600
+
+
+def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Tokenizer:
+    """A tokenizer made of a text.
+
+    Args:
+        corpus: the text, or a part of one.
+        kind: the tokenizer's class.
+        arguments: what its `from_texts` takes after the texts.
+
+    Example:
+
+    >>> from data.corpora import load_corpus
+    >>> from data.tokenizer import WordTokenizer
+    >>> cached_tokenizer(load_corpus("toy"), WordTokenizer, 3).words
+    ['i', 'love', 'deep']
+    """
+    path = _path(".json", corpus.key, kind.__name__, arguments)
+    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or damaged
+        return kind.from_config(json.loads(path.read_bytes()))
+    pieces = show_progress(corpus.pieces(), corpus.length, "learning the tokens")
+    tokenizer = kind.from_texts(pieces, *arguments)
+    with contextlib.suppress(OSError), _new_file(path) as file:
+        file.write(json.dumps(tokenizer.get_config()).encode())
+    return tokenizer
+
+
+def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
+    """The ids of a text, read from disk as they are needed and not before.
+
+    They are in a NumPy file, which says how long it must be: one that was cut short is made again.
+    Its content is not looked at again: reading it all would take longer than starting to train.
+
+    Args:
+        corpus: the text, or a part of one.
+        tokenizer: what encodes it, piece by piece (`Corpus.pieces`).
+
+    Returns:
+        A memory map, (tokens,), uint16 where the vocabulary allows or else int32. An array in
+        memory where no file can be written.
+
+    Example:
+
+    >>> from data.corpora import load_corpus
+    >>> from data.tokenizer import CharTokenizer
+    >>> tokenizer = CharTokenizer(" abcdefghijklmnopqrstuvwxyz\\n")
+    >>> cached_token_ids(load_corpus("toy"), tokenizer)[:6].tolist()
+    [11, 2, 14, 17, 24, 7]
+    """
+    path = _path(".npy", corpus.key, type(tokenizer).__name__, tokenizer.get_config())
+    with contextlib.suppress(OSError, ValueError):  # not there, or cut short
+        return np.lib.format.open_memmap(path, mode="r")
+    dtype = np.dtype("uint16" if tokenizer.vocabulary_size <= 2**16 else "int32")
+    with contextlib.suppress(OSError):
+        with _new_file(path) as file:
+            count = 0
+            _write_header(file, dtype, count)
+            for token_ids in _encode(corpus, tokenizer):
+                file.write(token_ids.astype(dtype).data)
+                count += len(token_ids)
+            file.seek(0)
+            _write_header(file, dtype, count)  # NumPy leaves room: as long as the first one
+        return np.lib.format.open_memmap(path, mode="r")
+    parts = [token_ids.astype(dtype) for token_ids in _encode(corpus, tokenizer)]
+    return np.concatenate([np.array([], dtype), *parts])
+
+
+def _encode(corpus, tokenizer):
+    pieces = show_progress(corpus.pieces(), corpus.length, "encoding the text")
+    return tokenizer.encode_pieces(pieces)
+
+
+def _write_header(file, dtype, count):
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count,)})
+
+
+def _path(suffix: str, *made_of) -> Path:
+    content = json.dumps([VERSION, tokenizers.__version__, *made_of])
+    return cache_folder() / (hashlib.sha256(content.encode()).hexdigest()[:32] + suffix)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which is called `path` when it is whole and not before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for temporary in path.parent.glob("*.tmp"):  # of a process that was killed
+        if time.time() - temporary.stat().st_mtime > _LEFT_OVER_SECONDS:
+            temporary.unlink(missing_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
