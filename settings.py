@@ -14,7 +14,7 @@ from cli import ArgumentParser, UsageError, number, text
 from presets import PRESETS
 
 MODELS = ("encoder", "decoder")
-TOKENIZERS = ("word", "char")
+TOKENIZERS = ("word", "char", "bpe")
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 NORMS = ("layer", "rms")
 NORM_PLACEMENTS = ("post", "pre")
@@ -99,6 +99,7 @@ FILE_DEFAULTS = {
     "validation_split": 0.1,
 }
 CHAR_DEFAULTS = {"context_length": 64}
+SMALLEST_BPE_VOCABULARY = 258  # the 256 bytes and two special tokens
 
 
 def make_parser(source: str = "") -> ArgumentParser:
@@ -186,16 +187,21 @@ def make_parser(source: str = "") -> ArgumentParser:
         "--context-length",
         type=number(int, least=2),
         metavar="N",
-        help="longest piece of text, in tokens; 64 with --tokenizer char (4; 16)",
+        help="longest piece of text, in tokens; with --tokenizer char, or bpe and another corpus "
+        "than toy, 64 (4; 16)",
     )
     group.add_argument(
-        "--tokenizer", choices=TOKENIZERS, help="what a token is: a word or a character (word)"
+        "--tokenizer",
+        choices=TOKENIZERS,
+        help="what a token is: a word; a character; or with bpe, bytes that come together often, "
+        "such as a word or a part of one (word)",
     )
     group.add_argument(
         "--vocabulary-size",
         type=number(int, least=2),
         metavar="N",
-        help="how many of the most frequent words to know (5000)",
+        help="how many of the most frequent words to know; with --tokenizer bpe, how many tokens "
+        "in all, at least 258 (5000)",
     )
     group.add_argument(
         "--validation-split",
@@ -350,9 +356,15 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
     """
     given, flags = _given_settings(argv)
     defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
-    if given.get("tokenizer") == "char":
+    # With bpe the toy's words become one token each.
+    if given.get("tokenizer") == "char" or (given.get("tokenizer") == "bpe" and defaults):
         defaults = {**defaults, **CHAR_DEFAULTS}
     settings = Settings(**{**defaults, **given})
+    if settings.tokenizer == "bpe" and settings.vocabulary_size < SMALLEST_BPE_VOCABULARY:
+        raise UsageError(
+            f"argument --vocabulary-size: expected at least {SMALLEST_BPE_VOCABULARY} with "
+            f"--tokenizer bpe, for all bytes and two special tokens, got {settings.vocabulary_size}"
+        )
     if settings.d_model % settings.heads:
         raise UsageError(
             f"argument --heads: expected a divisor of --d-model {settings.d_model}, "

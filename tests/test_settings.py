@@ -7,10 +7,12 @@ import re
 import pytest
 
 from cli import UsageError
+from data.tokenizer import BPETokenizer
 from settings import (
     CHAR_DEFAULTS,
     FILE_DEFAULTS,
     MODELS,
+    SMALLEST_BPE_VOCABULARY,
     Settings,
     make_parser,
     parse_settings,
@@ -147,6 +149,22 @@ def test_characters_have_a_longer_context(corpus):
     assert settings.context_length == CHAR_DEFAULTS["context_length"] == 64
     settings, _ = parse_settings(["--tokenizer", "char", "--context-length", "9", *corpus])
     assert settings.context_length == 9
+
+
+def test_byte_pairs_have_a_longer_context_but_for_the_toy():
+    assert parse_settings(["--tokenizer", "bpe"])[0].context_length == Settings().context_length
+    settings, _ = parse_settings(["--tokenizer", "bpe", "--corpus", "text.txt"])
+    assert settings.context_length == 64
+
+
+def test_all_bytes_must_fit_in_the_vocabulary():
+    assert BPETokenizer([]).vocabulary_size == SMALLEST_BPE_VOCABULARY == 258
+    assert parse_settings(["--tokenizer=bpe", "--vocabulary-size=258"])[0].vocabulary_size == 258
+    assert parse_settings(["--tokenizer=word", "--vocabulary-size=2"])[0].vocabulary_size == 2
+    with pytest.raises(
+        UsageError, match=r"^argument --vocabulary-size: expected .* 258 .*got 257$"
+    ):
+        parse_settings(["--tokenizer=bpe", "--vocabulary-size=257"])
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,7 @@ def test_runs_that_start_in_the_same_second_get_folders_of_their_own(model, tmp_
         (["--no-such-flag"], None, "unrecognized arguments: --no-such-flag"),
         (["--epochs", "0"], None, "argument --epochs: expected a whole number of at least 1"),
         (["--vocabulary-size", "1"], None, "argument --vocabulary-size: expected a whole number"),
+        (["--tokenizer=bpe", "--vocabulary-size=9"], None, "argument --vocabulary-size: expected"),
         (["--d-model", "10", "--heads", "4"], None, "argument --heads: expected a divisor"),
         (["--corpus", "missing.txt"], None, "missing.txt: expected 'toy', a text file, a folder"),
         (["--corpus", "two\nlines.txt"], None, "lines.txt: expected 'toy', a text file, a folder"),
@@ -254,6 +255,10 @@ def test_what_is_wrong_before_keras_is_needed(tmp_path, argv, content, message):
 LATE_MISTAKES = {
     "one word": (["--corpus", "one-word.txt"], "argument --corpus: "),
     "one different word": (["--corpus", "one-different-word.txt"], "argument --corpus: "),
+    "one token": (
+        ["--corpus=one-token.txt", "--tokenizer=bpe", "--model=decoder"],
+        "argument --corpus: one-token.txt: expected a line of at least two tokens",
+    ),
     "lines of one word": (["--corpus", "list.txt"], "argument --corpus: "),
     "nothing to validate on": (["--validation-split", "0.01"], "argument --validation-split: "),
     "nothing to train on": (["--validation-split", "0.99"], "argument --validation-split: "),
@@ -267,6 +272,7 @@ LATE_MISTAKES = {
     "logs cannot be": (["--logs", "/proc/no-such-folder"], "argument --logs: expected a folder"),
 }
 LATE_TEXTS = {
+    "one-token.txt": "aaaaaaaa",
     "one-word.txt": "word\n",
     "one-different-word.txt": "Word word\nWORD word\n",
     "list.txt": "milk\nbread\nbutter\n",

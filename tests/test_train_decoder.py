@@ -14,7 +14,11 @@ LINE = "one two three four five six seven\n"
 
 @pytest.mark.parametrize(
     ("tokenizer", "prompt", "answer", "characters_a_token"),
-    [("word", "three four", "five", len(LINE) / 7), ("char", "three fo", "u", 1)],
+    [
+        ("word", "three four", "five", len(LINE) / 7),
+        ("char", "three fo", "u", 1),
+        ("bpe", "three four", " five", len(LINE) / 8),
+    ],
 )
 def test_it_learns_a_text_from_left_to_right(
     tmp_path, tokenizer, prompt, answer, characters_a_token
@@ -44,8 +48,29 @@ def test_it_learns_a_text_from_left_to_right(
     assert score.bits_per_character == pytest.approx(
         score.loss / math.log(2) / characters_a_token, rel=0.05
     )
+    assert score.unknown == 0
     row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))
     assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
+
+
+def test_byte_pairs_of_any_script_are_learned_drawn_and_scored(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("日本語の文 naïve 👩‍👧\n" * 200)
+    result = run_script(
+        *("train.py", "--model", "decoder", "--corpus", text, "--tokenizer", "bpe"),
+        *("--vocabulary-size", 262, "--context-length", 16, "--epochs", 1, "--jit", "off"),
+        *("--logs", tmp_path, "--run-name", "run"),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "260 tokens known" in result.stdout
+    assert "�" not in result.stdout
+    best = tmp_path / "run" / "best.keras"
+    assert max(cli.load_model(str(best)).tokenizer.encode("日本語の文 naïve 👩‍👧\n")) < 262
+    picture = ("--attention", "日本 naïve", "--output", tmp_path / "attention.png")
+    for arguments in ((), ("--corpus", text), picture):
+        result = run_script("evaluate.py", best, *arguments, PYTHONWARNINGS="ignore")
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "attention.png").stat().st_size > 1000
 
 
 def test_a_context_longer_than_the_text_is_refused(tmp_path):
