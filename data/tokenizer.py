@@ -1,9 +1,10 @@
 """From text to token ids and back."""
 
+import codecs
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -87,6 +88,10 @@ class Tokenizer:
         """The text of these ids; padding is left out."""
         kept = (id_ for id_ in token_ids if id_ != self.padding_id)
         return self.separator.join(self.tokens(kept))
+
+    def continuation(self) -> Callable[[Iterable[int]], str]:
+        """A function that decodes what is added to a text, again and again, some ids at a time."""
+        return lambda token_ids: "".join(self.separator + t for t in self.tokens(token_ids))
 
     def tokens(self, token_ids: Iterable[int]) -> list[str]:
         """The piece or special token of each id."""
@@ -317,6 +322,11 @@ class BPETokenizer(Tokenizer):
         """The text of these ids; padding is left out, and an incomplete character becomes �."""
         kept = (id_ for id_ in token_ids if id_ != self.padding_id)
         return b"".join(self._bytes[id_] for id_ in kept).decode(errors="replace")
+
+    def continuation(self) -> Callable[[Iterable[int]], str]:
+        # It keeps the first bytes of a character until the others come.
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return lambda token_ids: decoder.decode(b"".join(self._bytes[id_] for id_ in token_ids))
 
     def get_config(self) -> dict:
         return {"merges": self.merges}

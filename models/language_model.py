@@ -259,7 +259,8 @@ class LanguageModel(keras.Model):
             jit_compile,
             tokens_at_a_time,
         )
-        return ([self._piece(token_ids) for token_ids in step] for step in steps)
+        decoders = [self.tokenizer.continuation() for _ in prompts]
+        return ([decode(ids) for decode, ids in zip(decoders, step, strict=True)] for step in steps)
 
     def save(self, filepath, overwrite: bool = True, **kwargs) -> None:
         """Saves the whole model to one `.keras` file, all of it or nothing.
@@ -334,11 +335,6 @@ class LanguageModel(keras.Model):
         """What the vocabulary lacks of a text, each piece once, in their order."""
         pieces = zip(self.tokenizer.split(text), token_ids, strict=True)
         return list(dict.fromkeys(p for p, id_ in pieces if id_ == self.tokenizer.unknown_id))
-
-    def _piece(self, token_ids: list[int]) -> str:
-        """The text that these tokens add to one that has begun."""
-        tokens = self.tokenizer.tokens(token_ids)
-        return "".join(self.tokenizer.separator + token for token in tokens)
 
 
 def _stacklevel_outside_this_file() -> int:

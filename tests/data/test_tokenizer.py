@@ -231,6 +231,15 @@ def test_what_is_no_whole_character_is_shown_as_its_bytes(bpe):
     assert bpe.decode([0, *ids, 0]) == "ж"
 
 
+@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, BPETokenizer])
+def test_a_text_may_be_decoded_as_its_ids_come(kind):
+    text = "the 日本語 then 👩‍👧 ends"
+    tokenizer = kind.from_texts([text])
+    first, *ids = tokenizer.encode(text)
+    decode = tokenizer.continuation()
+    assert tokenizer.decode([first]) + "".join(decode([id_]) for id_ in ids) == text
+
+
 def test_byte_pairs_never_cross_from_one_word_to_the_next():
     tokenizer = BPETokenizer.from_texts(["in the end\n" * 200], 5000)
     assert tokenizer.tokens(tokenizer.encode("in the end\n")) == ["in", " the", " end", "\n"]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from data.tokenizer import CharTokenizer, WordTokenizer
+from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
 from models import DecoderLanguageModel, TransformerLanguageModel
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import randomize, to_numpy
@@ -165,6 +165,15 @@ def test_greedy_is_the_likeliest_token_each_time(decoder):
         token_ids.append(2 + int(np.argmax(logits[2:])))
     expected = decoder.tokenizer.decode(token_ids)
     assert generate(decoder, "abc", 3, top_k=1, seed=9) == [expected]
+
+
+def test_characters_of_several_tokens_are_put_together():
+    model = make_decoder(BPETokenizer(["Ð ¶", "æ Ĺ"]))
+    end = "\N{REPLACEMENT CHARACTER}"  # of a character that was not finished
+    for tokens_at_a_time in (1, 5):
+        steps = model.stream("жж日", 60, tokens_at_a_time=tokens_at_a_time, jit_compile=False)
+        pieces = ["жж日", *(piece for (piece,) in steps)]
+        assert "".join(pieces).rstrip(end) == by_hand(model, "жж日", 60).rstrip(end)
 
 
 @pytest.mark.parametrize("tokens_at_a_time", [1, 4, 100])
