@@ -38,9 +38,8 @@ def test_it_learns_a_text_from_left_to_right(
 
     texts = read_events(tmp_path / "run" / "continuations")["continuations"]
     assert {0, 59} <= set(texts)
-    counts = {epoch: texts[epoch].count("four five" if tokenizer == "word" else "our fi")
-              for epoch in (0, 59)}  # fmt: skip
-    assert counts[59] > 2 * counts[0]
+    assert texts[0] != texts[59]
+    assert "three four five six seven" in texts[59]
 
     score = evaluation.score_model(path, model)
     assert score.loss < 0.7
