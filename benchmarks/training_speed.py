@@ -48,24 +48,27 @@ def fit_seconds(model, dataset) -> float:
 def zoo() -> float:
     """This project's decoder, trained as `train.py` does."""
     import string
+    import tempfile
 
     sys.path.insert(0, str(PROJECT))
     import cli
 
     cli.import_keras()
     import training
-    from data.corpora import Corpus
+    from data.corpora import load_corpus
     from settings import parse_settings
 
     ids = next(batches())[0].ravel().repeat(20)
-    text = "".join(string.printable[i] for i in ids) + string.printable[:VOCABULARY]
-    argv = ["--preset", "gpt2-classic-char", "--corpus", "random"]
-    settings, _ = parse_settings(argv)
-    corpus = Corpus("random", text, "")
-    data = training.prepare_data(settings, corpus)
-    model = training.build_model(settings, corpus, data)
-    dataset = training.datasets.training_dataset(data.training, settings.batch_size, seed=0)
-    return fit_seconds(model, dataset)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.txt"
+        characters = string.printable[:VOCABULARY]
+        path.write_text(characters + "".join(characters[i] for i in ids))
+        settings, _ = parse_settings(["--preset", "gpt2-classic-char", "--corpus", str(path)])
+        corpus = load_corpus(settings.corpus)
+        data = training.prepare_data(settings, corpus)
+        model = training.build_model(settings, corpus, data)
+        dataset = training.datasets.training_dataset(data.training, settings.batch_size, seed=0)
+        return fit_seconds(model, dataset)
 
 
 def keras_attention() -> float:
