@@ -7,13 +7,24 @@ import keras
 from keras import ops
 
 
-class KeepsGradientNorm:
+class Watched:
     """Mixed into an optimizer of Keras: it keeps how long the last gradient was.
 
     `gradient_norm` is a float32 variable: the length of all gradients of the last step together,
     before they are clipped. Watching it tells whether `global_clipnorm` matters, and shows a
     training that is about to diverge. It costs nothing that is felt, and is no part of the update.
+
+    With `use_ema`, the moving averages of the weights are `averages`, for
+    `callbacks.AveragedWeights` to use; they don't overwrite the weights when `fit` ends.
     """
+
+    @property
+    def averages(self) -> list:
+        """With `use_ema`, the moving average of each trainable variable."""
+        return self._model_variables_moving_average
+
+    def finalize_variable_values(self, var_list):
+        pass
 
     def build(self, variables):
         if not self.built:
@@ -30,17 +41,17 @@ class KeepsGradientNorm:
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class Adam(KeepsGradientNorm, keras.optimizers.Adam):
+class Adam(Watched, keras.optimizers.Adam):
     """Keras's Adam that keeps the gradient's norm. Arguments are those of Keras's."""
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class AdamW(KeepsGradientNorm, keras.optimizers.AdamW):
+class AdamW(Watched, keras.optimizers.AdamW):
     """Keras's AdamW that keeps the gradient's norm. Arguments are those of Keras's."""
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class Muon(KeepsGradientNorm, keras.optimizers.Muon):
+class Muon(Watched, keras.optimizers.Muon):
     """Keras's Muon that keeps the gradient's norm. Arguments are those of Keras's."""
 
 

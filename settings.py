@@ -57,6 +57,7 @@ class Settings:
     decay: str = "none"
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    average: float = 0.0
     epochs: int = 1000
     steps: int | None = None
     eval_every: int | None = None
@@ -241,6 +242,12 @@ def make_parser(source: str = "") -> ArgumentParser:
         type=number(float, least=0),
         metavar="X",
         help="longest gradient, all weights together (any)",
+    )
+    group.add_argument(
+        "--average",
+        type=share,
+        metavar="X",
+        help="evaluate and save weights averaged over some 1 / (1 - X) steps; 0: as they are (0)",
     )
     group.add_argument(
         "--epochs", type=positive, metavar="N", help="passes over the text (1000; 3)"

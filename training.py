@@ -179,6 +179,8 @@ def _make_optimizer(settings, data, model):
         settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
+        use_ema=settings.average > 0,
+        ema_momentum=settings.average,
     )
 
 
@@ -297,7 +299,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
     is_whole = not interrupt.interrupted and diverged_at is None
-    best = watchers[0]
+    (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
     if is_whole and settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
@@ -307,7 +309,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
 def make_callbacks(
     settings: Settings, data: Data, folder: Path, evaluation_data
 ) -> list[keras.callbacks.Callback]:
-    """What watches a run: the BestCheckpoint first, TensorBoard's dashboards, the progress bar."""
+    """What watches a run: checkpoints, TensorBoard's dashboards, the progress bar."""
     span, batches = spans(settings, data)
     count = math.ceil(batches / span)
     if settings.attention_every is None:
@@ -328,6 +330,7 @@ def make_callbacks(
     if settings.every_token:
         tokens_per_batch *= data.training.length
     watchers = [
+        *([callbacks.AveragedWeights()] if settings.average else []),
         best,
         callbacks.Scalars(folder, scalars_every, tokens_per_batch),
         callbacks.AttentionHeatmaps(

@@ -2,6 +2,7 @@
 
 from callbacks.attention_figure import AttentionFigure
 from callbacks.attention_heatmaps import AttentionHeatmaps
+from callbacks.averaged_weights import AveragedWeights
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint import Checkpoint
 from callbacks.continuations import Continuations
@@ -19,6 +20,7 @@ from callbacks.visible import visible
 __all__ = [
     "AttentionFigure",
     "AttentionHeatmaps",
+    "AveragedWeights",
     "BestCheckpoint",
     "Checkpoint",
     "Continuations",

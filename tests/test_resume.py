@@ -22,7 +22,7 @@ FLAGS = [
     *("--model", "decoder", "--tokenizer", "char", "--layers", "1", "--dropout", "0.4"),
     *("--steps", "130", "--eval-every", "20", "--context-length", "16", "--jit", "off"),
     *("--warmup-steps", "10", "--decay", "cosine", "--optimizer", "adamw", "--clip-norm", "1"),
-    *("--accumulate", "2", "--patience", "50", "--weight-decay", "0.1"),
+    *("--accumulate", "2", "--patience", "50", "--weight-decay", "0.1", "--average", "0.8"),
 ]
 # Checkpoints at every epoch, not only as often as their share of the time allows.
 EVERY_EPOCH = (
