@@ -213,7 +213,9 @@ def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int, f
 
     The batch of a step is a function of `(seed, step)` alone, so that a run can be taken up at
     any step. Of prefixes, each epoch holds every one once: epoch e shuffles them by a permutation
-    that (seed, e) makes. Windows start anywhere.
+    that (seed, e) makes. Windows are shuffled likewise, pass after pass, and do not overlap within
+    a pass; where the first one starts changes with each pass, so that each token comes to stand
+    everywhere in a window.
 
     Args:
         examples: what to batch.
@@ -230,7 +232,7 @@ def training_dataset(examples: Prefixes | Windows, batch_size: int, seed: int, f
     import tensorflow as tf  # where it is needed: everything else here works without
 
     if isinstance(examples, Windows):
-        batch = _random_windows(examples, batch_size, seed)
+        batch = _shuffled_windows(examples, batch_size, seed)
     else:
         batch = _shuffled_prefixes(examples, batch_size, seed)
     return tf.data.Dataset.range(first_step, np.iinfo("int64").max).map(batch).prefetch(2)
@@ -259,20 +261,27 @@ def steps_per_epoch(examples: Prefixes | Windows, batch_size: int) -> int:
     return -(-examples.count // size)
 
 
-def _random_windows(windows, batch_size, seed):
+def _shuffled_windows(windows, batch_size, seed):
     """A function from a step to its batch."""
     import tensorflow as tf
 
+    per_pass = max((windows.count - windows.length + 1) // windows.length, 1)
+    offsets = windows.count - per_pass * windows.length + 1
     write_out = _window_writer(windows)
 
+    def shuffle(number, cycle, count):
+        """Where a number of 0 to count - 1 comes in the permutation of its cycle."""
+        seeds = tf.stack([tf.cast(seed, tf.int64), cycle])
+        return tf.random.experimental.index_shuffle(number, seed=seeds, max_index=count - 1)
+
+    def start(position):
+        number, number_in_pass = position // per_pass, position % per_pass
+        offset = shuffle(number % offsets, number // offsets, offsets)
+        return offset + windows.length * shuffle(number_in_pass, number, per_pass)
+
     def batch(step):
-        starts = tf.random.stateless_uniform(
-            (batch_size,),
-            seed=tf.stack([tf.cast(seed, tf.int64), step]),
-            maxval=windows.count - windows.length + 1,
-            dtype=tf.int64,
-        )
-        return write_out(starts)
+        positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        return write_out(tf.map_fn(start, positions))
 
     return batch
 

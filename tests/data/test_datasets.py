@@ -279,15 +279,29 @@ def test_evaluation_predicts_every_token_but_the_first_once_and_in_order(tokens,
         assert token_ids.shape == targets.shape == weights.shape == (2, min(length, tokens - 1))
 
 
-def test_random_windows_start_anywhere_and_each_token_predicts_the_next():
-    windows = make_windows(range(50), context_length=8)
+@pytest.mark.parametrize(("tokens", "passes"), [(50, 40), (9, 5), (17, 40), (24, 40)])
+def test_windows_start_anywhere_and_each_token_predicts_the_next(tokens, passes):
+    windows = make_windows(range(tokens), context_length=8)
     starts = set()
-    for token_ids, targets, weights in training_dataset(windows, 16, seed=0).take(40):
+    for token_ids, targets, weights in training_dataset(windows, 16, seed=0).take(passes):
         np.testing.assert_array_equal(targets, token_ids + 1)
         np.testing.assert_array_equal(np.diff(token_ids), 1)
         assert (weights.numpy() == 1).all()
         starts.update(token_ids[:, 0].numpy().tolist())
-    assert starts == set(range(50 - 8))
+    assert starts == set(range(tokens - 8))
+
+
+@pytest.mark.parametrize(("tokens", "per_pass"), [(1001, 99), (1009, 99), (1010, 100)])
+def test_the_windows_of_a_pass_are_shuffled_and_do_not_overlap(tokens, per_pass):
+    windows = make_windows(range(tokens), context_length=10)
+    dataset = training_dataset(windows, 9, seed=0).take(per_pass)  # 9 passes
+    starts = np.concatenate([token_ids[:, 0] for token_ids, _, _ in dataset])
+    passes = starts.reshape(9, per_pass)
+    for row in passes:
+        np.testing.assert_array_equal(np.sort(row) - row.min(), 10 * np.arange(per_pass))
+        assert np.abs(np.corrcoef(row, np.arange(per_pass))[0, 1]) < 0.4
+    assert len({row.min() for row in passes}) == 9
+    assert len({tuple(np.argsort(row)) for row in passes}) == 9
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
