@@ -38,6 +38,7 @@ class Settings:
     dff: int = 64
     dropout: float = 0.1
     position: str = "sinusoidal"
+    rotary_wavelength: float = 10000.0
     norm: str = "layer"
     norm_placement: str = "post"
     qk_norm: bool = False
@@ -144,6 +145,12 @@ def make_parser(source: str = "") -> ArgumentParser:
     group = parser.add_argument_group("variants of the model")
     group.add_argument(
         "--position", choices=POSITIONS, help="how positions are told apart (sinusoidal)"
+    )
+    group.add_argument(
+        "--rotary-wavelength",
+        type=number(float, least=2),
+        metavar="X",
+        help="of the slowest rotary pair; some times the context length is enough (10000)",
     )
     group.add_argument("--norm", choices=NORMS, help="normalisation: layer or RMS (layer)")
     group.add_argument(

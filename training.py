@@ -135,6 +135,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         dff=settings.dff,
         dropout=settings.dropout,
         position=settings.position,
+        rotary_wavelength=settings.rotary_wavelength,
         norm=settings.norm,
         norm_placement=settings.norm_placement,
         qk_norm=settings.qk_norm,

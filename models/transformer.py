@@ -47,6 +47,8 @@ class TransformerLanguageModel(LanguageModel):
         position: how the model tells positions: "sinusoidal" (a fixed pattern is added), "learned"
             (a vector for each is added), "rotary" (queries and keys are turned), "alibi"
             (attention falls with distance) or "none". Default "sinusoidal".
+        rotary_wavelength: with "rotary", how slowly the slowest pair turns (`RotaryEmbedding`). A
+            number above 1, default 10000; a short context wants a shorter one.
         norm: "layer" or "rms" (root mean square). Default "layer".
         norm_placement: where the normalisations are: "post", after each residual, or "pre", before
             each sub-layer. Default "post".
@@ -86,6 +88,7 @@ class TransformerLanguageModel(LanguageModel):
         dff: int = 64,
         dropout: float = 0.1,
         position: str = "sinusoidal",
+        rotary_wavelength: float = 10000,
         norm: str = "layer",
         norm_placement: str = "post",
         qk_norm: bool = False,
@@ -137,7 +140,7 @@ class TransformerLanguageModel(LanguageModel):
                 norm_first=norm_placement == "pre",
                 rms_norm=norm == "rms",
                 num_kv_heads=num_kv_heads,
-                rotary_wavelength=10000 if position == "rotary" else None,
+                rotary_wavelength=rotary_wavelength if position == "rotary" else None,
                 alibi=position == "alibi",
                 qk_norm=qk_norm,
                 activation=function,
@@ -167,6 +170,7 @@ class TransformerLanguageModel(LanguageModel):
         self.dff = dff
         self.dropout = dropout
         self.position = position
+        self.rotary_wavelength = rotary_wavelength
         self.norm = norm
         self.norm_placement = norm_placement
         self.qk_norm = qk_norm
@@ -243,6 +247,7 @@ class TransformerLanguageModel(LanguageModel):
             "dff": self.dff,
             "dropout": self.dropout,
             "position": self.position,
+            "rotary_wavelength": self.rotary_wavelength,
             "norm": self.norm,
             "norm_placement": self.norm_placement,
             "qk_norm": self.qk_norm,

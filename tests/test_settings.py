@@ -27,6 +27,7 @@ GIVEN = Settings(
     dff=5,
     dropout=0.25,
     position="rotary",
+    rotary_wavelength=50.0,
     norm="rms",
     norm_placement="pre",
     qk_norm=True,
@@ -79,6 +80,7 @@ BAD_VALUES = [
      ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
      "a number of at least 0"),
     (["resume"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a run"),
+    (["rotary-wavelength"], ["1", "0", "-3", "nan", "inf", "abc", ""], "a number of at least 2"),
     (["run-name"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a folder"),
 ]  # fmt: skip
 

@@ -100,6 +100,16 @@ def test_only_with_positions_does_the_order_of_earlier_tokens_matter(tokenizer, 
     assert (differences.max() < 1e-5) == (position == "none")
 
 
+def test_a_shorter_wavelength_turns_the_slow_pairs_further(tokenizer):
+    wide = {"position": "rotary", "d_model": 16, "num_layers": 1}
+    long, short = (make(tokenizer, rotary_wavelength=value, **wide) for value in (10000, 10))
+    difference = np.abs(to_numpy(long(TOKEN_IDS)) - to_numpy(short(TOKEN_IDS)))
+    assert difference[:, 0].max() < 1e-5 < 1e-3 < difference[:, 2:].max()
+    layer = short.get_layer("encoder_layer_1")
+    assert layer.attention.rotary.max_wavelength == 10
+    assert short.get_config()["rotary_wavelength"] == 10
+
+
 def test_tied_logits_are_dot_products_with_the_embeddings(tokenizer):
     model = make(tokenizer, tie_embeddings=True)
     paths = [weight.path for weight in model.weights]
