@@ -236,7 +236,7 @@ def make_parser(source: str = "") -> ArgumentParser:
     group.add_argument(
         "--decay",
         choices=DECAYS,
-        help="how the learning rate falls to a tenth until the end (none)",
+        help="how the learning rate falls: cosine, to a tenth, or linear, to 0 (none)",
     )
     group.add_argument(
         "--weight-decay",
