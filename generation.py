@@ -4,6 +4,8 @@ import itertools
 import sys
 from collections.abc import Sequence
 
+from rich.console import Console
+
 from cli import UsageError, write_text
 from models import LanguageModel
 
@@ -38,8 +40,10 @@ def print_texts(
     except ValueError as error:
         raise UsageError(f"argument PROMPT: {error}") from error
     texts = [begin.rstrip(model.tokenizer.separator) for begin in begins]
+    with Console().status("compiling"):  # for a few seconds, the first time
+        first = next(steps)
     _print(_title(0, len(texts)) + texts[0])
-    for pieces in steps:
+    for pieces in itertools.chain([first], steps):
         texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         _print(pieces[0])
     shown = [_title(number, len(texts)) + text for number, text in enumerate(texts)]

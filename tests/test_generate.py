@@ -78,7 +78,7 @@ def test_the_text_is_printed_as_it_comes(model, capsys):
                 yield [piece, "x"]
 
     generation.print_texts(Slow(), ["ab"], num_samples=2, sampling={})
-    assert seen == ["--- 1 of 2 ---\nab", "d"]
+    assert seen == ["", "--- 1 of 2 ---\nabd"]
     assert capsys.readouterr().out == "e\n--- 2 of 2 ---\nabxx\n"
 
 

@@ -395,3 +395,18 @@ def test_a_save_that_is_killed_half_way_leaves_the_earlier_file(saved, model):
     assert_still_whole(saved, model)
     model.save(saved / "model.keras")
     assert_still_whole(saved, model)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="looks into TensorFlow's graph")
+def test_handing_out_scores_is_no_part_of_what_is_trained(model):
+    """So scores that nobody reads cost nothing: the layers make them in any case, to attend."""
+    import tensorflow as tf
+
+    def ranks(keras_model):
+        spec = tf.TensorSpec((2, 4), tf.int32)
+        graph = tf.function(keras_model).get_concrete_function(spec).graph
+        return {tensor.shape.rank for op in graph.get_operations() for tensor in op.outputs}
+
+    all_scores = 5  # (B, layers, N, T, T)
+    assert all_scores in ranks(model._attention_scores.__self__)
+    assert all_scores not in ranks(model)
