@@ -30,7 +30,7 @@ class BestCheckpoint(keras.callbacks.Callback):
             include the last one. Default None: after each.
         log_dir: with `dataset`, folder for an event file with the evaluations' figures, tagged
             and stepped as Keras's TensorBoard callback does. Default None: not written.
-        time_share: largest share of the training time for saving. Default 0.01.
+        time_share: largest share of the training time for saving. Default 0.005.
 
     Attributes:
         best_loss: the lowest loss so far, infinity before the first.
@@ -51,7 +51,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         dataset=None,
         epochs: Container[int] | None = None,
         log_dir: str | Path | None = None,
-        time_share: float = 0.01,
+        time_share: float = 0.005,
     ):
         super().__init__()
         self.path = Path(path)

@@ -60,7 +60,8 @@ class Scalars(keras.callbacks.Callback):
         self._training.open()
         self._has_validation = False
         self._is_compiled = False
-        self._iterations = int(self.model.optimizer.iterations)
+        self._batches_a_step = self.model.optimizer.gradient_accumulation_steps or 1
+        self._batches = int(self.model.optimizer.iterations) * self._batches_a_step
 
     def on_epoch_begin(self, epoch, logs=None):
         self._clock = time.perf_counter()
@@ -73,11 +74,9 @@ class Scalars(keras.callbacks.Callback):
             self._clock = time.perf_counter()
         else:
             self._timed_batches += 1
-        if self.every is not None:
-            iterations = int(self.model.optimizer.iterations)
-            if iterations % self.every == 0 and iterations != self._iterations:
-                self._write_batches(iterations, batch + 1, logs or {})
-            self._iterations = iterations
+        self._batches += 1  # asking the optimizer takes longer
+        if self.every is not None and self._batches % (self.every * self._batches_a_step) == 0:
+            self._write_batches(batch + 1, logs or {})
 
     def on_test_begin(self, logs=None):
         self._seconds = time.perf_counter() - self._clock
@@ -111,7 +110,7 @@ class Scalars(keras.callbacks.Callback):
         if self._has_validation:
             self._validation.close()
 
-    def _write_batches(self, iterations, batches, logs):
+    def _write_batches(self, batches, logs):
         batches_before, before = self._written
         figures = {}
         for name in ("loss", "accuracy"):  # as Keras gives them, means since the epoch began
@@ -121,7 +120,7 @@ class Scalars(keras.callbacks.Callback):
         figures["batch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if hasattr(self.model.optimizer, "gradient_norm"):
             figures["batch_gradient_norm"] = float(self.model.optimizer.gradient_norm)
-        self._training.write(iterations, _scalars(figures))
+        self._training.write(self._batches // self._batches_a_step, _scalars(figures))
         self._written = batches, dict(logs)
 
 

@@ -51,8 +51,10 @@ class LanguageModel(keras.Model):
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.provenance = dict(provenance or {})
-        # A second functional model on the same layers: looking at the attention changes nothing of
-        # what is trained or saved. Only its method is kept: a model on `self` would be saved too.
+        # More functional models on the same layers: looking at predictions and attention changes
+        # nothing of what is trained or saved, and they need no XLA, which takes long to compile.
+        # Only their methods are kept: a model on `self` would be saved too.
+        self._logits = keras.Model(token_ids, logits).predict_on_batch
         all_scores = ops.stack(attention_scores, axis=1)  # (B, layers, N, T, T)
         self._attention_scores = keras.Model(token_ids, all_scores).predict_on_batch
         self._generator = TokenGenerator(self)
@@ -88,7 +90,7 @@ class LanguageModel(keras.Model):
         token_ids = np.full((len(encoded), self.context_length), self.tokenizer.padding_id, "int32")
         for row, ids in zip(token_ids, encoded, strict=True):
             row[: len(ids)] = ids
-        logits = self.predict_on_batch(token_ids)  # (B, T, V)
+        logits = self._logits(token_ids)  # (B, T, V)
         last = np.array([len(ids) - 1 for ids in encoded])
         last_logits = logits[np.arange(len(encoded)), last].astype("float32")  # (B, V)
         unnormalised = np.exp(last_logits - last_logits.max(axis=-1, keepdims=True))

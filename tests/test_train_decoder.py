@@ -91,6 +91,7 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
         *("--logs", tmp_path, "--run-name", "run", "--steps", 50, "--eval-every", 20),
         *("--warmup-steps", 10, "--decay", "cosine", "--learning-rate", 0.01, "--jit", "off"),
         *("--optimizer", "muon", "--weight-decay", 0.1, "--clip-norm", 1),
+        *("--precision", "mixed_bfloat16"),
     )
     assert result.returncode == 0, result.stderr
     events = read_events(tmp_path / "run" / "train")
@@ -102,6 +103,8 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     assert "\nthe validation loss was still falling: more --steps may lower it\n" in result.stdout
     model = cli.load_model(str(tmp_path / "run" / "last.keras"))
     assert int(model.optimizer.iterations) == 50
+    assert model.dtype_policy.name == "mixed_bfloat16"
+    assert model.generate("one", 5, jit_compile=False)[0].startswith("one")
 
 
 def test_a_warm_up_longer_than_the_training_is_refused(tmp_path):
