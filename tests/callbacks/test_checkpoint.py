@@ -105,7 +105,7 @@ def endless(examples):
     return examples.repeat()
 
 
-@pytest.mark.parametrize("place", [(0, 0), (2, 1), (3, 0), (5, 1)])
+@pytest.mark.parametrize("place", [(0, 0), (3, 0), (5, 1)])
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenizer, examples, place):
     whole = train(tmp_path / "whole", tokenizer, examples)
     with pytest.raises(Killed):
