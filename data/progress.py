@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from rich.console import Console
 from rich.progress import Progress
 
 PATIENCE_SECONDS = 2
@@ -30,7 +31,8 @@ def show_progress(pieces: Iterable[str], length: int, description: str) -> Itera
             done += len(piece)
             is_late = time.monotonic() - begin > PATIENCE_SECONDS
             if bar is None and is_late and sys.stdout.isatty():
-                bar = Progress(transient=True)
+                # rich's own console decides once for the whole process what it can draw.
+                bar = Progress(console=Console(), transient=True)
                 task = bar.add_task(description, total=length)
                 bar.start()
             if bar is not None:

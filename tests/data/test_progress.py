@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import rich
 
 from data import progress
 from data.progress import show_progress
@@ -32,6 +33,7 @@ class Terminal:
 def test_a_bar_is_shown_when_it_takes_long_and_on_a_terminal(
     monkeypatch, patience, is_terminal, is_shown
 ):
+    rich.get_console()  # made while standard output is no terminal
     terminal = Terminal()
     terminal.isatty = lambda: is_terminal
     monkeypatch.setenv("TERM", "xterm")
