@@ -1,5 +1,6 @@
 """What several test files share: small real models, and one real training run."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -20,6 +21,11 @@ from data.tokenizer import WordTokenizer
 from models import EncoderLanguageModel
 
 PROJECT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    """Files that start processes come first: they take longest, and two files run at a time."""
+    items.sort(key=lambda item: not hasattr(item.module, "run_script"))
 
 
 def run_script(*arguments, cwd=PROJECT, timeout=120, **environment):
@@ -57,8 +63,18 @@ def model(tokenizer):
 
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory):
-    """The folder of a finished run: 60 epochs of the toy corpus, trained by `train.py`."""
-    logs = tmp_path_factory.mktemp("logs")
-    result = run_script("train.py", "--epochs", 60, "--logs", logs, "--run-name", "toy")
-    assert result.returncode == 0, result.stderr
-    return logs / "toy"
+    """The folder of a finished run: 60 epochs of the toy corpus, trained by `train.py`.
+
+    Made by the first of the test processes that needs it, for all of them.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    run = place / "logs" / "toy"
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (run / "results.json").exists():
+            arguments = ("--epochs", 60, "--logs", run.parent, "--run-name", run.name)
+            result = run_script("train.py", *arguments)
+            assert result.returncode == 0, result.stderr
+    return run

@@ -41,13 +41,13 @@ def start(*arguments):
     )
 
 
-def kill_when(process, question):
-    """Kills the process as soon as the answer is yes."""
+def kill_when(process, question, pause=0.02):
+    """Kills the process as soon as the answer is yes; asks after each pause, in seconds."""
     end = time.monotonic() + 100
     while not question():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
-        time.sleep(0.0005)
+        time.sleep(pause)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -88,7 +88,9 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
 
     kill_when(start(*new), lambda: progress(folder) >= 80)
     kill_when(
-        start(*going_on), lambda: progress(folder) >= 120 and in_the_middle_of_a_save.exists()
+        start(*going_on),
+        lambda: in_the_middle_of_a_save.exists() and progress(folder) >= 120,
+        pause=0.0005,
     )
     step = progress(folder)
     assert 120 <= step < 260

@@ -81,7 +81,18 @@ def text_run(tmp_path_factory):
     (place / "text.txt").write_text(TEXT)
     result = run_script(
         PROJECT / "train.py",
-        *("--corpus", "text.txt", "--epochs", 4, "--lr", 0.02, "--run-name", "text"),
+        *(
+            "--corpus",
+            "text.txt",
+            "--epochs",
+            4,
+            "--lr",
+            0.02,
+            "--run-name",
+            "text",
+            "--jit",
+            "off",
+        ),
         *("--probe", r"one [/b] $\frac$", "two three"),
         cwd=place,
     )
@@ -262,6 +273,14 @@ LATE_MISTAKES = {
     "lines of one word": (["--corpus", "list.txt"], "argument --corpus: "),
     "nothing to validate on": (["--validation-split", "0.01"], "argument --validation-split: "),
     "nothing to train on": (["--validation-split", "0.99"], "argument --validation-split: "),
+    "long context": (
+        ["--model=decoder", "--context-length=100"],
+        "argument --context-length: toy has 22 words to train on; expected fewer than that, got",
+    ),
+    "long warm-up": (
+        ["--warmup-steps=2"],
+        "argument --warmup-steps: expected fewer than the 2 steps of the training, got 2",
+    ),
     "empty probe": (["--probe", ""], "argument --probe: expected at least one word"),
     "blank probe": (["--probe", "i love", " \t"], "argument --probe: expected at least one word"),
     "probe of no text": (["--probe", "i \udcff"], "argument --probe: expected "),

@@ -26,8 +26,8 @@ def test_it_learns_a_text_from_left_to_right(
     text.write_text(40 * LINE)
     result = run_script(
         *("train.py", "--model", "decoder", "--corpus", text, "--tokenizer", tokenizer),
-        *("--logs", tmp_path, "--run-name", "run", "--context-length", 8, "--epochs", 60),
-        *("--position", "rotary", "--learning-rate", "0.01", "--dropout", "0", "--jit", "off"),
+        *("--logs", tmp_path, "--run-name", "run", "--context-length", 8, "--epochs", 20),
+        *("--position", "rotary", "--learning-rate", "0.03", "--dropout", "0", "--jit", "off"),
     )
     assert result.returncode == 0, result.stderr
     path = str(tmp_path / "run" / "best.keras")
@@ -36,9 +36,9 @@ def test_it_learns_a_text_from_left_to_right(
     assert model.predict_next(prompt, k=1)[0][0] == answer
 
     texts = read_events(tmp_path / "run" / "continuations")["continuations"]
-    assert {0, 59} <= set(texts)
-    assert texts[0] != texts[59]
-    assert "three four five six seven" in texts[59]
+    assert {0, 19} <= set(texts)
+    assert texts[0] != texts[19]
+    assert "three four five six seven" in texts[19]
 
     score = evaluation.score_model(path, model)
     assert score.loss < 0.7
@@ -78,17 +78,6 @@ def test_byte_pairs_of_any_script_are_learned_drawn_and_scored(tmp_path):
     assert (tmp_path / "attention.png").stat().st_size > 1000
 
 
-def test_a_context_longer_than_the_text_is_refused(tmp_path):
-    arguments = ["--model", "decoder", "--context-length", "100"]
-    result = run_script("train.py", *arguments, "--logs", tmp_path)
-    assert result.returncode == 2
-    assert result.stderr == (
-        "train.py: error: argument --context-length: toy has 22 words to train on; expected fewer "
-        "than that, got 100\n"
-    )
-    assert not list(tmp_path.iterdir())
-
-
 def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(40 * LINE)
@@ -111,12 +100,3 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     assert int(model.optimizer.iterations) == 50
     assert model.dtype_policy.name == "mixed_bfloat16"
     assert model.generate("one", 5, jit_compile=False)[0].startswith("one")
-
-
-def test_a_warm_up_longer_than_the_training_is_refused(tmp_path):
-    result = run_script("train.py", "--steps", 10, "--warmup-steps", 10, "--logs", tmp_path)
-    assert result.returncode == 2
-    assert result.stderr == (
-        "train.py: error: argument --warmup-steps: expected fewer than the 10 steps of the "
-        "training, got 10\n"
-    )

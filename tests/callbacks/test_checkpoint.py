@@ -105,11 +105,11 @@ def endless(examples):
     return examples.repeat()
 
 
-@pytest.mark.parametrize("place", [(0, 0), (3, 0), (5, 1)])
-def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenizer, examples, place):
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenizer, examples):
     whole = train(tmp_path / "whole", tokenizer, examples)
-    with pytest.raises(Killed):
-        train(tmp_path / "cut", tokenizer, examples, KillAt(*place))
+    for place in [(0, 0), (3, 0), (5, 1)]:
+        with pytest.raises(Killed):
+            train(tmp_path / "cut", tokenizer, examples, KillAt(*place))
     resumed = train(tmp_path / "cut", tokenizer, examples)
 
     assert_equal(all_variables(resumed), all_variables(whole))

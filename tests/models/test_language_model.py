@@ -33,6 +33,7 @@ def compile_and_fit(model, **arguments):
         optimizer=keras.optimizers.Adam(0.01),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
+        jit_compile=keras.backend.backend() == "jax",  # XLA takes longer to compile than it saves
     )
     token_ids, targets, weights = examples
     model.fit(token_ids, targets, sample_weight=weights, epochs=4, verbose=0, **arguments)
