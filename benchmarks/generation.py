@@ -6,17 +6,16 @@
 One prompt of one character, 500 new ones, with keys and values kept: our `generate`, and that of
 Hugging Face's GPT-2 on PyTorch. Both models have GPT-2's architecture with 4 layers of width 128
 and a context of 512; speed does not depend on what they have learned, so they have learned nothing.
-Each measurement is a new process, and the two take turns, so that a busy moment of the machine
-meets both. Compiling is not counted. Printed are medians.
+Each measurement is a new process, and the two take turns. Compiling is not counted. Printed are
+medians.
 """
 
-import argparse
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from turns import take_turns
 
 PROJECT = Path(__file__).resolve().parent.parent
 VOCABULARY, CONTEXT, LAYERS, HEADS, D_MODEL = 65, 512, 4, 4, 128
@@ -102,22 +101,7 @@ KINDS = {"zoo": zoo, "GPT-2, PyTorch": gpt2}
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind (5)")
-    parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
-    flags = parser.parse_args()
-    if flags.kind is not None:
-        print(json.dumps(KINDS[flags.kind]()))
-        return
-
-    rows = {kind: [] for kind in KINDS}
-    for number in range(flags.rounds):
-        for kind, values in rows.items():
-            command = [sys.executable, __file__, "--kind", kind]
-            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True,
-                                    stderr=subprocess.DEVNULL)  # fmt: skip
-            values.append(json.loads(result.stdout.splitlines()[-1]))
-            print(f"round {number + 1}: {kind} {values[-1]}", file=sys.stderr)
+    rows = take_turns(__doc__.splitlines()[0], KINDS)
     medians = {
         kind: {key: statistics.median(row[key] for row in values) for key in values[0]}
         for kind, values in rows.items()

@@ -5,22 +5,20 @@
 
 Four layers of width 128 with four heads, context 64, batch 12, GELU, AdamW, no dropout, random
 characters: the size of the preset gpt2-classic-char, on the processor. Each measurement is a new
-process, and the kinds take turns, so that a busy moment of the machine meets them all. Printed are
-medians.
+process, and the kinds take turns. Printed are medians.
 
 The last line compares the arithmetic of our step with the fastest matrix products that the machine
 makes in the same session: 6 floating-point operations for each weight of a matrix and token, and
 12 D T for the attention of each layer and token.
 """
 
-import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from turns import take_turns
 
 PROJECT = Path(__file__).resolve().parent.parent
 LAYERS, HEADS, D_MODEL, DFF, VOCABULARY, CONTEXT, BATCH = 4, 4, 128, 512, 65, 64, 12
@@ -158,23 +156,7 @@ KINDS = {
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind (5)")
-    parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
-    flags = parser.parse_args()
-    if flags.kind is not None:
-        print(json.dumps(KINDS[flags.kind]()))
-        return
-
-    seconds = {kind: [] for kind in KINDS}
-    for number in range(flags.rounds):
-        for kind, values in seconds.items():
-            command = [sys.executable, __file__, "--kind", kind]
-            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True,
-                                    stderr=subprocess.DEVNULL)  # fmt: skip
-            values.append(json.loads(result.stdout.splitlines()[-1]))
-            print(f"round {number + 1}: {kind} {1e3 * values[-1]:.1f} ms", file=sys.stderr)
-
+    seconds = take_turns(__doc__.splitlines()[0], KINDS)
     medians = {kind: statistics.median(values) for kind, values in seconds.items()}
     product = medians.pop("matrix products")
     for kind, median in medians.items():
