@@ -81,7 +81,8 @@ PRESETS = {
         summary="the best model of the same size and number of steps",
         source="rotary positions, RMS and query-key norms, squared ReLU, zeroed outputs, Muon",
         expected="loss 1.55 on Shakespeare's characters in 100 s on two cores",
-        settings={**_CHARACTERS_CPU, **_BEST, "rotary_wavelength": 100.0},
+        # The average brings early models forward: a loss of 1.83 after 300 steps, 1.94 without.
+        settings={**_CHARACTERS_CPU, **_BEST, "rotary_wavelength": 100.0, "average": 0.98},
     ),
     "shakespeare-char-gpu": Preset(
         summary="the same on a GPU, 10.6 M parameters",
