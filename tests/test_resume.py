@@ -41,13 +41,16 @@ def start(*arguments):
     )
 
 
-def kill_when(process, question, pause=0.02):
-    """Kills the process as soon as the answer is yes; asks after each pause, in seconds."""
+def wait_until(question, process, pause=0.02):
+    """Asks after each pause, in seconds, while the process runs."""
     end = time.monotonic() + 100
     while not question():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
         time.sleep(pause)
+
+
+def kill(process):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -86,12 +89,13 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
     going_on = ["--logs", logs, "--resume", "cut"]
     in_the_middle_of_a_save = folder / f".{runs.CHECKPOINT}"
 
-    kill_when(start(*new), lambda: progress(folder) >= 80)
-    kill_when(
-        start(*going_on),
-        lambda: in_the_middle_of_a_save.exists() and progress(folder) >= 120,
-        pause=0.0005,
-    )
+    process = start(*new)
+    wait_until(lambda: progress(folder) >= 80, process)
+    kill(process)
+    process = start(*going_on)
+    wait_until(lambda: progress(folder) >= 120, process)
+    wait_until(in_the_middle_of_a_save.exists, process, pause=0.0005)
+    kill(process)
     step = progress(folder)
     assert 120 <= step < 260
     # What the process may have written after the checkpoint, and lost.
