@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,23 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
     whole, cut = (json.loads((logs / run / runs.RESULTS).read_text()) for run in ("whole", "cut"))
     assert whole == cut
     assert not list(folder.glob(".*"))
+
+
+def test_a_run_that_an_earlier_version_began_comes_to_its_end(tmp_path):
+    files = PROJECT / "tests" / "files"
+    shutil.copytree(files / "cut_run", tmp_path / "cut_run")
+    result = run_script("train.py", "--logs", tmp_path, "--resume", "cut_run")
+    assert result.returncode == 0, result.stderr
+    end, expected = (
+        cli.load_model(str(path))
+        for path in (tmp_path / "cut_run" / "last.keras", files / "cut_run_end.keras")
+    )
+    for mine, kept in (
+        (end.weights, expected.weights),
+        (end.optimizer.variables, expected.optimizer.variables),
+    ):
+        for variable, value in zip(mine, kept, strict=True):
+            np.testing.assert_allclose(variable, value, atol=1e-5, err_msg=variable.path)
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(logs):
