@@ -2,8 +2,11 @@
 
 import math
 
+import keras
 import numpy as np
 from keras import ops
+
+from layers.checks import check_positive_integers
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
@@ -25,13 +28,18 @@ def alibi_slopes(num_heads: int) -> list[float]:
     return (slopes + between)[:num_heads]
 
 
-def alibi_biases(num_heads: int, query_length: int, key_length: int, start=0):
+@keras.saving.register_keras_serializable(package="mini_transformer")
+class ALiBi(keras.layers.Layer):
     """What is added to the attention logits: minus the distance, times the slope of the head.
 
         bias[n, t, s] = - m_n |t - s|
 
+    Nothing is learned. Biases are computed in float32 under every dtype policy.
+
     Args:
-        num_heads: number of heads, N.
+        num_heads: number of heads, N. A positive integer.
+
+    Call arguments:
         query_length: number of queries, T.
         key_length: number of keys, S.
         start: the position of the first query; the keys start at 0. Default 0.
@@ -39,15 +47,29 @@ def alibi_biases(num_heads: int, query_length: int, key_length: int, start=0):
     Returns:
         float32, (N, T, S).
 
+    Raises:
+        ValueError: a `num_heads` that is no positive integer.
+
     Example:
 
-    >>> ops.convert_to_numpy(alibi_biases(num_heads=1, query_length=2, key_length=3))[0] * 256
+    >>> biases = ALiBi(num_heads=1)(query_length=2, key_length=3)
+    >>> ops.convert_to_numpy(biases)[0] * 256
     array([[-0., -1., -2.],
            [-1., -0., -1.]], dtype=float32)
 
     Reference: Press et al. (2021), Train Short, Test Long, https://arxiv.org/abs/2108.12409.
     """
-    queries = start + ops.arange(query_length)  # (T,)
-    distances = ops.abs(queries[:, None] - ops.arange(key_length)[None, :])  # (T, S)
-    slopes = np.array(alibi_slopes(num_heads), "float32")[:, None, None]  # (N, 1, 1)
-    return -slopes * ops.cast(distances, "float32")  # (N, T, S)
+
+    def __init__(self, num_heads: int, **kwargs):
+        super().__init__(**kwargs)
+        check_positive_integers(num_heads=num_heads)
+        self.num_heads = num_heads
+
+    def call(self, query_length, key_length, start=0):
+        queries = start + ops.arange(query_length)  # (T,)
+        distances = ops.abs(queries[:, None] - ops.arange(key_length)[None, :])  # (T, S)
+        slopes = np.array(alibi_slopes(self.num_heads), "float32")[:, None, None]  # (N, 1, 1)
+        return -slopes * ops.cast(distances, "float32")  # (N, T, S)
+
+    def get_config(self):
+        return {**super().get_config(), "num_heads": self.num_heads}

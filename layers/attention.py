@@ -6,10 +6,12 @@ Axes: B batch, T query positions, S key positions, N heads, H head_dim = d_model
 import keras
 from keras import ops
 
-from layers.alibi import alibi_biases
+from layers.alibi import ALiBi
 from layers.checks import check_dropout, check_positive_integers
 from layers.initializers import scaled_glorot
-from layers.masks import causal_mask, combine_masks
+from layers.key_value_cache import KeyValueCache
+from layers.masks import combine_masks
+from layers.parts import build_part, check_policy, serialize_part
 from layers.rotary_embedding import RotaryEmbedding
 
 
@@ -56,8 +58,8 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bia
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum
     # off changes nothing but keeps exp from overflowing.
     maximum = ops.max(attention_logits, axis=-1, keepdims=True)  # (..., T, 1)
-    attention_scores = ops.exp(attention_logits - maximum)
-    attention_scores /= ops.sum(attention_scores, axis=-1, keepdims=True)
+    exponentials = ops.exp(attention_logits - maximum)
+    attention_scores = exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
     if mask is not None:  # zeros also in a row that is masked throughout, uniform until here
         attention_scores = ops.where(mask, attention_scores, 0.0)
     attention_scores = ops.cast(attention_scores, value.dtype)  # (..., T, S)
@@ -82,15 +84,22 @@ class MultiHeadAttention(keras.layers.Layer):
     Self-attention is `layer(x, x)`. Cross-attention is `layer(x, memory)`: queries from `x`, keys
     and values from `memory`, whose length and width may differ.
 
+    Two parts tell it about positions, and are saved with it. `rotary` turns queries and keys.
+    `position_bias` says what is added to the attention logits: it is called with
+    `query_length=T, key_length=S, start=0`, the position of the first query, and gives (N, T, S).
+    Any layer that does the same will do, such as one of your own with learned biases; it is built
+    with the shape of the attention logits, (B, N, T, S).
+
     Args:
         d_model: width of the output, and of all heads together, D. A positive integer.
         num_heads: number of heads, N. Must divide `d_model`.
         dropout: share of the attention scores dropped in training, 0 <= dropout < 1. Default 0.
         num_kv_heads: number of different heads of keys and values. Must divide `num_heads`.
             Default None: as many as `num_heads`.
-        rotary_wavelength: with a number above 1, such as 10000, queries and keys are turned by
-            their positions (`RotaryEmbedding`). Default None: they are not.
-        alibi: whether attention falls linearly with distance (`alibi_biases`). Default False.
+        rotary: what turns queries and keys by their positions, such as a `RotaryEmbedding` of the
+            same dtype policy. Default None: nothing.
+        position_bias: what is added to the attention logits, such as an `ALiBi`. Default None:
+            nothing.
         qk_norm: whether each query and key is brought to one length by a root-mean-square
             normalisation, before it is turned. Attention logits can't grow without bound then.
             Default False.
@@ -105,6 +114,9 @@ class MultiHeadAttention(keras.layers.Layer):
         padding_mask: booleans, (B, S), True for keys that are real tokens. Default None.
         attention_mask: booleans, (T, S), or rank 4 broadcastable to (B, N, T, S), True where a
             query may attend to a key. Default None.
+        cache: a `KeyValueCache` of the tokens before, in causal self-attention. The new keys and
+            values are written into it, and all that it has room for are attended to: hide those to
+            the right with `causal_mask(T, S, cache.start)`. Default None.
         training: whether dropout is active. Default None: Keras decides.
 
     Returns:
@@ -114,7 +126,7 @@ class MultiHeadAttention(keras.layers.Layer):
     Raises:
         ValueError: a size that is no positive integer, `num_heads` that does not divide
             `d_model`, `num_kv_heads` that does not divide `num_heads`, a number out of its range,
-            or a mask of the wrong rank.
+            a `rotary` of another dtype policy, or a mask of the wrong rank.
 
     Example:
 
@@ -135,8 +147,8 @@ class MultiHeadAttention(keras.layers.Layer):
         num_heads: int,
         dropout: float = 0.0,
         num_kv_heads: int | None = None,
-        rotary_wavelength: float | None = None,
-        alibi: bool = False,
+        rotary: keras.layers.Layer | None = None,
+        position_bias: keras.layers.Layer | None = None,
         qk_norm: bool = False,
         use_bias: bool = True,
         output_scale: float = 1.0,
@@ -160,8 +172,6 @@ class MultiHeadAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.dropout = dropout
         self.num_kv_heads = num_kv_heads
-        self.rotary_wavelength = rotary_wavelength
-        self.alibi = alibi
         self.qk_norm = qk_norm
         self.use_bias = use_bias
         self.output_scale = output_scale
@@ -186,10 +196,11 @@ class MultiHeadAttention(keras.layers.Layer):
         if qk_norm:
             self.query_norm = keras.layers.RMSNormalization(name="query_norm", dtype=policy)
             self.key_norm = keras.layers.RMSNormalization(name="key_norm", dtype=policy)
-        if rotary_wavelength is not None:
-            self.rotary = RotaryEmbedding(rotary_wavelength, name="rotary", dtype=policy)
+        self.rotary = rotary
+        self.position_bias = position_bias
 
     def build(self, query_shape, value_shape, key_shape=None):
+        check_policy(self, rotary=self.rotary)
         self.query_projection.build(query_shape)
         self.key_projection.build(value_shape if key_shape is None else key_shape)
         self.value_projection.build(value_shape)
@@ -198,19 +209,39 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.qk_norm:
             self.query_norm.build(heads_shape)
             self.key_norm.build(heads_shape)
-        if self.rotary_wavelength is not None:
-            self.rotary.build(heads_shape)
+        build_part(self.rotary, heads_shape)
+        build_part(self.position_bias, (*heads_shape[:3], value_shape[1]))
 
-    def call(self, query, value, key=None, padding_mask=None, attention_mask=None, training=None):
-        query, key, value = self._project(query, value, value if key is None else key)
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        padding_mask=None,
+        attention_mask=None,
+        cache=None,
+        training=None,
+    ):
+        key = value if key is None else key
+        start = 0 if cache is None else cache.start  # the position of the first query
+        query = self._split_heads(self.query_projection(query))  # (B, N, T, H)
+        key = self._split_heads(self.key_projection(key))  # (B, N_kv, S, H)
+        value = self._split_heads(self.value_projection(value))  # (B, N_kv, S, H)
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if self.rotary is not None:
+            query, key = self.rotary(query, start=start), self.rotary(key, start=start)
+        if cache is not None:
+            key, value = cache.extend(key, value)
         if self.num_kv_heads < self.num_heads:
             heads_that_share = self.num_heads // self.num_kv_heads
             key = ops.repeat(key, heads_that_share, axis=1)  # (B, N, S, H)
             value = ops.repeat(value, heads_that_share, axis=1)  # (B, N, S, H)
         bias = None
-        if self.alibi:
-            lengths = ops.shape(query)[2], ops.shape(key)[2]
-            bias = alibi_biases(self.num_heads, *lengths)  # (N, T, S)
+        if self.position_bias is not None:
+            bias = self.position_bias(
+                query_length=ops.shape(query)[2], key_length=ops.shape(key)[2], start=start
+            )  # (N, T, S)
 
         outputs, attention_scores = scaled_dot_product_attention(
             query,
@@ -222,85 +253,13 @@ class MultiHeadAttention(keras.layers.Layer):
         )  # (B, N, T, H), (B, N, T, S)
         return self._join_heads(outputs), attention_scores
 
-    def empty_cache(self, batch_size: int, length: int):
-        """What `call_with_cache` keeps of a text, before there is any.
-
-        The sequences of all heads lie one after the other, and keys are kept as they will be
-        multiplied, transposed. So XLA writes a new token into them in place and copies nothing.
-
-        Args:
-            batch_size: number of texts, B.
-            length: how many tokens there shall be room for, S.
-
-        Returns:
-            `(keys, values)`, zeros: (B N_kv, H, S) and (B N_kv, S, H).
-        """
+    def empty_cache(self, batch_size: int, length: int) -> KeyValueCache:
+        """A cache for texts that begin, with room for `length` tokens each."""
         values = (batch_size * self.num_kv_heads, length, self.head_dim)
         keys = (values[0], self.head_dim, length)
-        return ops.zeros(keys, self.compute_dtype), ops.zeros(values, self.compute_dtype)
-
-    def call_with_cache(self, inputs, cache, start):
-        """Causal self-attention of new tokens to themselves and to all tokens before them.
-
-        The keys and values of a token do not depend on later tokens. So while a text grows, those
-        of the tokens before need not be computed again: they are kept. The outputs are those of
-        `call` with a causal mask, however many tokens are new.
-
-        Args:
-            inputs: the new tokens, floats, (B, T, D).
-            cache: `(keys, values)` of the tokens before; at first, `empty_cache`'s.
-            start: the position of the first new token, an integer. `start` + T must be at most S,
-                the length of the cache. What it holds from `start` on does not matter.
-
-        Returns:
-            `(outputs, cache)`: (B, T, D), and the cache with the new tokens in it.
-
-        Example:
-
-        >>> attention = MultiHeadAttention(d_model=8, num_heads=2)
-        >>> attention.build((1, 1, 8), (1, 1, 8))
-        >>> cache = attention.empty_cache(batch_size=1, length=3)
-        >>> outputs, cache = attention.call_with_cache(np.ones((1, 1, 8)), cache, start=0)
-        >>> [tuple(tensor.shape) for tensor in (outputs, *cache)]
-        [(1, 1, 8), (2, 4, 3), (2, 3, 4)]
-        """
-        query, key, value = self._project(inputs, inputs, inputs, start)
-        key = ops.swapaxes(key, -2, -1)  # (B, N_kv, H, T)
-        keys, values = cache
-        keys = ops.slice_update(keys, (0, 0, start), ops.reshape(key, (-1, *key.shape[2:])))
-        values = ops.slice_update(values, (0, start, 0), ops.reshape(value, (-1, *value.shape[2:])))
-
-        # Heads that share keys and values ask one after the other, as if their T queries were one
-        # longer text. So nothing is repeated.
-        length, key_length = query.shape[2], values.shape[1]  # T, S
-        heads_that_share = self.num_heads // self.num_kv_heads  # G
-        queries = heads_that_share * length  # G T
-        mask = causal_mask(length, key_length, start)  # (T, S)
-        bias = None
-        if self.alibi:
-            bias = alibi_biases(self.num_heads, length, key_length, start)  # (N, T, S)
-            bias = ops.reshape(bias, (self.num_kv_heads, queries, key_length))
-            bias = ops.tile(bias, (ops.shape(query)[0], 1, 1))  # (B N_kv, G T, S)
-        outputs, _ = scaled_dot_product_attention(
-            ops.reshape(query, (-1, queries, self.head_dim)),  # (B N_kv, G T, H)
-            ops.swapaxes(keys, -2, -1),
-            values,
-            mask=ops.tile(mask, (heads_that_share, 1)),  # (G T, S)
-            bias=bias,
+        return KeyValueCache(
+            ops.zeros(keys, self.compute_dtype), ops.zeros(values, self.compute_dtype)
         )
-        outputs = ops.reshape(outputs, (-1, self.num_heads, length, self.head_dim))
-        return self._join_heads(outputs), (keys, values)
-
-    def _project(self, query, value, key, start=0):
-        """Queries, (B, N, T, H), and keys and values, (B, N_kv, S, H), from position `start` on."""
-        query = self._split_heads(self.query_projection(query))
-        key = self._split_heads(self.key_projection(key))
-        value = self._split_heads(self.value_projection(value))
-        if self.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
-        if self.rotary_wavelength is not None:
-            query, key = self.rotary(query, start=start), self.rotary(key, start=start)
-        return query, key, value
 
     def _split_heads(self, x):
         batch_size, length = ops.shape(x)[:2]
@@ -328,9 +287,22 @@ class MultiHeadAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout,
             "num_kv_heads": self.num_kv_heads,
-            "rotary_wavelength": self.rotary_wavelength,
-            "alibi": self.alibi,
+            "rotary": serialize_part(self.rotary),
+            "position_bias": serialize_part(self.position_bias),
             "qk_norm": self.qk_norm,
             "use_bias": self.use_bias,
             "output_scale": self.output_scale,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("rotary", "position_bias"):
+            config[name] = keras.saving.deserialize_keras_object(config.get(name))
+        # Files of earlier versions have switches in the place of parts.
+        wavelength, alibi = config.pop("rotary_wavelength", None), config.pop("alibi", False)
+        if wavelength is not None:
+            config["rotary"] = RotaryEmbedding(wavelength, name="rotary", dtype=config["dtype"])
+        if alibi:
+            config["position_bias"] = ALiBi(config["num_heads"], name="alibi")
+        return super().from_config(config)

@@ -5,6 +5,7 @@ import keras
 from layers.attention import MultiHeadAttention
 from layers.checks import check_dropout
 from layers.feed_forward import FeedForward
+from layers.parts import build_part, check_layers, check_policy, serialize_part
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
@@ -19,35 +20,38 @@ class TransformerEncoderLayer(keras.layers.Layer):
     the right). Pre-norm keeps a straight path from the first layer to the last, so that deep models
     train without care; its output still wants a normalisation after the last layer.
 
+    The sub-layers are parts that are handed over ready made, of the same dtype policy, and saved
+    with it. Make new ones for each layer.
+
     Args:
-        d_model: width of inputs and outputs, D. A positive integer.
-        num_heads: number of attention heads, N. Must divide `d_model`.
-        dff: width of the feed-forward network's hidden layer. A positive integer.
+        attention: a `MultiHeadAttention`, or a layer that is called and answers alike.
+        feed_forward: a `FeedForward`, or any layer from (B, T, D) to (B, T, D).
         dropout: share of each sub-layer's output dropped in training, 0 <= dropout < 1.
-            Default 0.1. The attention scores themselves are not dropped, as in the paper.
+            Default 0.1.
         norm_first: whether each normalisation comes before its sub-layer. Default False.
         rms_norm: whether it divides by the root mean square alone, without taking off the mean or
             adding a bias (`keras.layers.RMSNormalization`). Default False.
-        num_kv_heads, rotary_wavelength, alibi, qk_norm: those of `MultiHeadAttention`.
-        activation, gated: those of `FeedForward`.
-        use_bias, output_scale: those of both.
 
     Call arguments:
         inputs: floats, (B, T, D).
         padding_mask: booleans, (B, T), True for real tokens. Default None: all are.
         attention_mask: booleans, (T, T), or rank 4 broadcastable to (B, N, T, T), True where a
             query may attend to a key. Default None: everywhere.
+        cache: that of `MultiHeadAttention`. Default None.
         training: whether dropout is active. Default None: Keras decides.
 
     Returns:
         `(outputs, attention_scores)`: (B, T, D) and (B, N, T, T).
 
     Raises:
-        ValueError: as `MultiHeadAttention` and `FeedForward` do.
+        ValueError: a `dropout` out of its range, or a part that is no layer, is in another layer,
+            or has another dtype policy.
 
     Example:
 
-    >>> layer = TransformerEncoderLayer(d_model=8, num_heads=2, dff=32)
+    >>> layer = TransformerEncoderLayer(
+    ...     MultiHeadAttention(d_model=8, num_heads=2), FeedForward(d_model=8, dff=32)
+    ... )
     >>> outputs, scores = layer(np.zeros((1, 3, 8)))
     >>> tuple(outputs.shape), tuple(scores.shape)
     ((1, 3, 8), (1, 2, 3, 3))
@@ -59,74 +63,31 @@ class TransformerEncoderLayer(keras.layers.Layer):
 
     def __init__(
         self,
-        d_model: int,
-        num_heads: int,
-        dff: int,
+        attention: keras.layers.Layer,
+        feed_forward: keras.layers.Layer,
         dropout: float = 0.1,
         norm_first: bool = False,
         rms_norm: bool = False,
-        num_kv_heads: int | None = None,
-        rotary_wavelength: float | None = None,
-        alibi: bool = False,
-        qk_norm: bool = False,
-        activation="relu",
-        gated: bool = False,
-        use_bias: bool = True,
-        output_scale: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_dropout(dropout)
-        self.d_model = d_model
-        self.num_heads = num_heads
-        self.dff = dff
+        check_layers(attention=attention, feed_forward=feed_forward)
         self.dropout = dropout
         self.norm_first = norm_first
         self.rms_norm = rms_norm
-        self.num_kv_heads = num_kv_heads
-        self.rotary_wavelength = rotary_wavelength
-        self.alibi = alibi
-        self.qk_norm = qk_norm
-        self.activation = keras.activations.get(activation)
-        self.gated = gated
-        self.use_bias = use_bias
-        self.output_scale = output_scale
-        policy = self.dtype_policy
-        norm_class = keras.layers.RMSNormalization if rms_norm else keras.layers.LayerNormalization
-        self.attention = MultiHeadAttention(
-            d_model,
-            num_heads,
-            num_kv_heads=num_kv_heads,
-            rotary_wavelength=rotary_wavelength,
-            alibi=alibi,
-            qk_norm=qk_norm,
-            use_bias=use_bias,
-            output_scale=output_scale,
-            name="attention",
-            dtype=policy,
-        )
-        self.attention_dropout = keras.layers.Dropout(
-            dropout, name="attention_dropout", dtype=policy
-        )
-        self.attention_norm = norm_class(epsilon=1e-6, name="attention_norm", dtype=policy)
-        self.feed_forward = FeedForward(
-            d_model,
-            dff,
-            activation=activation,
-            gated=gated,
-            use_bias=use_bias,
-            output_scale=output_scale,
-            name="feed_forward",
-            dtype=policy,
-        )
-        self.feed_forward_dropout = keras.layers.Dropout(
-            dropout, name="feed_forward_dropout", dtype=policy
-        )
-        self.feed_forward_norm = norm_class(epsilon=1e-6, name="feed_forward_norm", dtype=policy)
+        # In this order: the state of an optimizer goes by the order of the weights.
+        self.attention = attention
+        self.attention_dropout = self._make_dropout("attention_dropout")
+        self.attention_norm = self._make_norm("attention_norm")
+        self.feed_forward = feed_forward
+        self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
+        self.feed_forward_norm = self._make_norm("feed_forward_norm")
 
     def build(self, inputs_shape):
-        self.attention.build(inputs_shape, inputs_shape)
-        self.feed_forward.build(inputs_shape)
+        check_policy(self, attention=self.attention, feed_forward=self.feed_forward)
+        build_part(self.attention, inputs_shape, inputs_shape)
+        build_part(self.feed_forward, inputs_shape)
         for child in (
             self.attention_dropout,
             self.attention_norm,
@@ -135,70 +96,92 @@ class TransformerEncoderLayer(keras.layers.Layer):
         ):
             child.build(inputs_shape)
 
-    def call(self, inputs, padding_mask=None, attention_mask=None, training=None):
-        x = self._attention_inputs(inputs)
-        attended, attention_scores = self.attention(
-            x, x, padding_mask=padding_mask, attention_mask=attention_mask, training=training
+    def call(self, inputs, padding_mask=None, attention_mask=None, cache=None, training=None):
+        attended, attention_scores = self._attend(
+            inputs, padding_mask, attention_mask, cache, training
         )  # (B, T, D), (B, N, T, T)
-        return self._add_and_transform(inputs, attended, training), attention_scores
+        return self._transform(attended, training), attention_scores
 
-    def call_with_cache(self, inputs, cache, start):
-        """`MultiHeadAttention.call_with_cache`, with all that follows it in this layer.
+    def _attend(self, inputs, padding_mask, attention_mask, cache, training):
+        """The self-attention with all that belongs to it, (B, T, D), and its scores."""
+        x = self._norm_before(self.attention_norm, inputs)
+        attended, attention_scores = self.attention(
+            x,
+            x,
+            padding_mask=padding_mask,
+            attention_mask=attention_mask,
+            cache=cache,
+            training=training,
+        )
+        attended = self.attention_dropout(attended, training=training)
+        return self._norm_after(self.attention_norm, inputs + attended), attention_scores
 
-        Args:
-            inputs: the new tokens, floats, (B, T, D).
-            cache: `(keys, values)` of the tokens before; at first, `attention.empty_cache`'s.
-            start: the position of the first new token, an integer.
+    def _transform(self, inputs, training):
+        """The feed-forward network with all that belongs to it, (B, T, D)."""
+        x = self._norm_before(self.feed_forward_norm, inputs)
+        transformed = self.feed_forward(x)
+        transformed = self.feed_forward_dropout(transformed, training=training)
+        return self._norm_after(self.feed_forward_norm, inputs + transformed)
 
-        Returns:
-            `(outputs, cache)`: (B, T, D), and the cache with the new tokens in it.
+    def _norm_before(self, norm, x):
+        return norm(x) if self.norm_first else x
 
-        Example:
+    def _norm_after(self, norm, x):
+        return x if self.norm_first else norm(x)
 
-        >>> layer = TransformerEncoderLayer(d_model=8, num_heads=2, dff=32)
-        >>> layer.build((1, 1, 8))
-        >>> cache = layer.attention.empty_cache(batch_size=1, length=3)
-        >>> outputs, cache = layer.call_with_cache(np.ones((1, 1, 8), "float32"), cache, start=0)
-        >>> tuple(outputs.shape)
-        (1, 1, 8)
-        """
-        x = self._attention_inputs(inputs)
-        attended, cache = self.attention.call_with_cache(x, cache, start)  # (B, T, D)
-        return self._add_and_transform(inputs, attended), cache
+    def _make_dropout(self, name):
+        return keras.layers.Dropout(self.dropout, name=name, dtype=self.dtype_policy)
 
-    def _attention_inputs(self, inputs):
-        return self.attention_norm(inputs) if self.norm_first else inputs  # (B, T, D)
-
-    def _add_and_transform(self, inputs, attended, training=False):
-        """The layer's outputs, (B, T, D): all that comes after the attention."""
-        residual = inputs + self.attention_dropout(attended, training=training)  # (B, T, D)
-        if not self.norm_first:
-            residual = self.attention_norm(residual)
-
-        x = self.feed_forward_norm(residual) if self.norm_first else residual
-        transformed = self.feed_forward(x)  # (B, T, D)
-        outputs = residual + self.feed_forward_dropout(transformed, training=training)
-        return outputs if self.norm_first else self.feed_forward_norm(outputs)
+    def _make_norm(self, name):
+        kind = keras.layers.RMSNormalization if self.rms_norm else keras.layers.LayerNormalization
+        return kind(epsilon=1e-6, name=name, dtype=self.dtype_policy)
 
     def compute_output_shape(self, inputs_shape):
-        batch_size, length = inputs_shape[:2]
-        return inputs_shape, (batch_size, self.num_heads, length, length)
+        return self.attention.compute_output_shape(inputs_shape, inputs_shape)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "d_model": self.d_model,
-            "num_heads": self.num_heads,
-            "dff": self.dff,
+            "attention": serialize_part(self.attention),
+            "feed_forward": serialize_part(self.feed_forward),
             "dropout": self.dropout,
             "norm_first": self.norm_first,
             "rms_norm": self.rms_norm,
-            "num_kv_heads": self.num_kv_heads,
-            "rotary_wavelength": self.rotary_wavelength,
-            "alibi": self.alibi,
-            "qk_norm": self.qk_norm,
-            "activation": keras.activations.serialize(self.activation),
-            "gated": self.gated,
-            "use_bias": self.use_bias,
-            "output_scale": self.output_scale,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if "attention" not in config:  # of an earlier version
+            config = _with_parts_for_switches(config)
+        for name, part in config.items():
+            if isinstance(part, dict):
+                config[name] = keras.saving.deserialize_keras_object(part)
+        return super().from_config(config)
+
+
+def _with_parts_for_switches(config: dict) -> dict:
+    """The config of a layer that was told what to make its parts of."""
+    switches = dict(config)
+    own = {
+        name: switches.pop(name)
+        for name in ("name", "trainable", "dropout", "norm_first", "rms_norm")
+    }
+    of_both = ("d_model", "use_bias", "output_scale", "dtype")
+    of_feed_forward = (*of_both, "dff", "activation", "gated")
+    feed_forward = {name: switches[name] for name in of_feed_forward}
+    attention = {
+        name: value
+        for name, value in switches.items()
+        if name in of_both or name not in of_feed_forward
+    }
+    return {
+        **own,
+        "dtype": config["dtype"],
+        "attention": serialize_part(
+            MultiHeadAttention.from_config({**attention, "name": "attention"})
+        ),
+        "feed_forward": serialize_part(
+            FeedForward.from_config({**feed_forward, "name": "feed_forward"})
+        ),
+    }

@@ -54,9 +54,10 @@ class CausalMask(keras.layers.Layer):
 
     Call arguments:
         token_ids: integers, (B, T).
+        key_length, start: those of `causal_mask`.
 
     Returns:
-        Booleans, (T, T).
+        Booleans, (T, S).
 
     Example:
 
@@ -67,11 +68,12 @@ class CausalMask(keras.layers.Layer):
     def build(self, token_ids_shape):
         pass  # no weights
 
-    def call(self, token_ids):
-        return causal_mask(ops.shape(token_ids)[1])
+    def call(self, token_ids, key_length=None, start=0):
+        return causal_mask(ops.shape(token_ids)[1], key_length, start)
 
-    def compute_output_spec(self, token_ids):
-        return keras.KerasTensor((token_ids.shape[1], token_ids.shape[1]), dtype="bool")
+    def compute_output_spec(self, token_ids, key_length=None, start=0):
+        length = token_ids.shape[1]
+        return keras.KerasTensor((length, key_length or length), dtype="bool")
 
 
 def causal_mask(length: int, key_length: int | None = None, start=0):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from layers import KeyValueCache
 from models.sampling import sample_tokens
 
 
@@ -102,7 +103,7 @@ class TokenGenerator:
 
     def _read(self, token_ids, number, jit_compile):
         """The caches once the first `number` of these tokens, (B, C + 1), have been read."""
-        caches = self.model.empty_caches(len(token_ids))
+        caches = [(cache.keys, cache.values) for cache in self.model.empty_caches(len(token_ids))]
         if not number:
             return caches
         # The whole window, so that there is one shape to compile. Tokens do not see what lies to
@@ -129,12 +130,18 @@ class _Part(keras.Model):
         self.model = model
         self.built = True
 
+    def read(self, token_ids, caches, start):
+        """The logits of new tokens, and the caches, (keys, values) of each layer, with them."""
+        caches = [KeyValueCache(keys, values, start) for keys, values in caches]
+        logits, _ = self.model.read(token_ids, caches)
+        return logits, [(cache.keys, cache.values) for cache in caches]
+
 
 class _Reader(_Part):
     """Fills caches with the keys and values of texts, (B, C)."""
 
     def call(self, inputs):
-        _, caches = self.model.call_with_caches(inputs["token_ids"], inputs["caches"], start=0)
+        _, caches = self.read(inputs["token_ids"], inputs["caches"], start=0)
         return caches
 
 
@@ -194,7 +201,7 @@ class _Loop(_Part):
 
     def _read_cached(self, position, token_ids, caches):
         token = ops.take(token_ids, position, axis=1)[:, None]  # (B, 1)
-        logits, caches = self.model.call_with_caches(token, caches, position)
+        logits, caches = self.read(token, caches, position)
         return logits[:, 0], caches
 
     def _read_all(self, position, token_ids, caches):

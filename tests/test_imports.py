@@ -6,17 +6,27 @@ import pytest
 
 import models
 import settings
-from models import transformer
+from architecture import Architecture
+from models import parts
 from tests.conftest import PROJECT, run_script
 
 SCRIPTS = ("train", "evaluate", "generate")
 ALLOWED = {
+    "architecture": [],
     "layers": ["layers"],
     "data": ["data"],
     "losses": [],
     "metrics": ["losses"],
     "optimizers": [],
-    "models": ["models", "layers", "losses", "metrics", "optimizers", "data.tokenizer"],
+    "models": [
+        "models",
+        "architecture",
+        "layers",
+        "losses",
+        "metrics",
+        "optimizers",
+        "data.tokenizer",
+    ],
     "callbacks": ["callbacks", "models"],
 }
 KERAS_ATTENTION = {
@@ -112,5 +122,7 @@ def test_settings_and_errors_come_without_keras():
 
 def test_the_settings_know_the_zoo():
     assert set(settings.MODELS) == set(models.ZOO)
-    for name in ("POSITIONS", "NORMS", "NORM_PLACEMENTS", "ACTIVATIONS"):
-        assert getattr(settings, name) == tuple(getattr(transformer, name))
+    fields = Architecture.__dataclass_fields__
+    for name in ("position", "norm", "norm_placement", "activation"):
+        assert getattr(settings, f"{name}s".upper()) == fields[name].metadata["allowed"]
+    assert set(parts.ACTIVATIONS) == set(fields["activation"].metadata["allowed"])

@@ -102,6 +102,7 @@ class Case:
     Attributes:
         layer_class: the layer.
         arguments: every argument of its constructor, none of them the default; unless `is_variant`.
+        parts: those arguments that are layers, as functions that make one with the layer's `dtype`.
         inputs: the call arguments, arrays of the sizes in `SIZES`.
         output_shapes: of each output, such as ("B", "T", 6).
         num_weights: number of weights.
@@ -118,9 +119,11 @@ class Case:
     output_dtype: str | None = None
     idle_weights: tuple = ()
     is_variant: bool = False
+    parts: dict = dataclasses.field(default_factory=dict)
 
     def make(self, **kwargs):
-        return self.layer_class(**{**self.arguments, **kwargs})
+        parts = {name: make(dtype=kwargs.get("dtype")) for name, make in self.parts.items()}
+        return self.layer_class(**{**self.arguments, **parts, **kwargs})
 
     def shapes(self, sizes):
         return [tuple(sizes.get(size, size) for size in shape) for shape in self.output_shapes]
@@ -136,7 +139,8 @@ class LayerChecks:
     def test_every_constructor_argument_becomes_an_attribute_and_part_of_the_config(self):
         parameters = inspect.signature(self.case.layer_class.__init__).parameters
         if not self.case.is_variant:
-            assert set(self.case.arguments) == set(parameters) - {"self", "kwargs"}
+            named = {*self.case.arguments, *self.case.parts}
+            assert named == set(parameters) - {"self", "kwargs"}
             for name, value in self.case.arguments.items():
                 assert parameters[name].default != value, f"give {name} a value of its own"
         layer = self.case.make()
@@ -145,6 +149,8 @@ class LayerChecks:
             assert getattr(layer, name) == value
             kept = keras.activations.serialize(value) if callable(value) else value
             assert config[name] == kept
+        for name in self.case.parts:
+            assert config[name]["config"] == getattr(layer, name).get_config()
 
     def test_the_config_makes_an_equal_layer(self):
         layer = self.case.make(name="original", dtype="mixed_bfloat16")

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from layers import MultiHeadAttention, causal_mask, scaled_dot_product_attention
+from layers import (
+    ALiBi,
+    MultiHeadAttention,
+    RotaryEmbedding,
+    causal_mask,
+    scaled_dot_product_attention,
+)
 from tests.layers.layer_checks import (
     Case,
     LayerChecks,
@@ -45,11 +51,13 @@ class TestMultiHeadAttentionWithAllOptions(LayerChecks):
             "num_heads": 6,
             "dropout": 0.25,
             "num_kv_heads": 3,
-            "rotary_wavelength": 100,
-            "alibi": True,
             "qk_norm": True,
             "use_bias": False,
             "output_scale": 0.5,
+        },
+        parts={
+            "rotary": lambda dtype: RotaryEmbedding(100, dtype=dtype),
+            "position_bias": lambda dtype: ALiBi(6, dtype=dtype),
         },
         inputs={
             "query": floats(2, 4, 3),
@@ -358,7 +366,7 @@ def test_fewer_heads_of_keys_and_values_make_smaller_kernels():
 
 def test_rotary_queries_and_keys_are_turned_and_values_are_not():
     x = floats(2, 5, 8)
-    layer = MultiHeadAttention(d_model=8, num_heads=2, rotary_wavelength=100)
+    layer = MultiHeadAttention(d_model=8, num_heads=2, rotary=RotaryEmbedding(100))
     layer.build(x.shape, x.shape)
     randomize(layer)
     split = layer._split_heads
@@ -374,7 +382,7 @@ def test_rotary_queries_and_keys_are_turned_and_values_are_not():
 @pytest.mark.parametrize("mask", [None, "causal"])
 def test_alibi_is_added_to_the_attention_logits(mask):
     x = np.ones((1, 5, 8), "float32")  # every query likes every key alike: only distance counts
-    layer = MultiHeadAttention(d_model=8, num_heads=2, alibi=True)
+    layer = MultiHeadAttention(d_model=8, num_heads=2, position_bias=ALiBi(2))
     causal = np.tril(np.ones((5, 5), bool))
     _, scores = layer(x, x, attention_mask=causal if mask else None)
     distances = np.abs(np.arange(5)[:, None] - np.arange(5))
@@ -405,19 +413,89 @@ def test_the_output_projection_starts_at_its_scale(scale):
     )
 
 
+# Parts of one's own
+
+
+class DistanceBias(keras.layers.Layer):
+    """A learned bias for each head and distance, as a user would write it."""
+
+    def __init__(self, num_heads, longest, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads, self.longest = num_heads, longest
+
+    def build(self, logits_shape):
+        assert tuple(logits_shape)[1] == self.num_heads
+        shape = (2 * self.longest + 1, self.num_heads)
+        self.table = self.add_weight(shape=shape, initializer="random_normal", name="table")
+
+    def call(self, query_length, key_length, start=0):
+        queries = start + ops.arange(query_length)
+        distances = queries[:, None] - ops.arange(key_length)[None, :]  # (T, S)
+        rows = ops.clip(distances, -self.longest, self.longest) + self.longest
+        return ops.transpose(ops.take(self.table, rows, axis=0), (2, 0, 1))  # (N, T, S)
+
+    def get_config(self):
+        own = {"num_heads": self.num_heads, "longest": self.longest}
+        return {**super().get_config(), **own}
+
+
+def test_a_bias_of_ones_own_is_learned_saved_and_cached(tmp_path):
+    x = floats(3, 5, 8)
+    inputs = keras.Input((None, 8))
+    layer = MultiHeadAttention(8, 4, position_bias=DistanceBias(4, longest=2, name="distance"))
+    outputs, scores = layer(inputs, inputs)
+    model = keras.Model(inputs, [outputs, scores])
+    assert model.trainable_variables[-1].path.endswith("/distance/table")
+    model.compile("adam", ["mse", None])
+    table = layer.position_bias.table
+    before = to_numpy(table).copy()
+    model.fit(x, [floats(3, 5, 8), np.zeros((3, 4, 5, 5))], verbose=0)
+    assert np.abs(to_numpy(table) - before).max() > 1e-5
+
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(
+        tmp_path / "model.keras", custom_objects={"DistanceBias": DistanceBias}
+    )
+    for ours, expected in zip(again(x), model(x), strict=True):
+        np.testing.assert_array_equal(to_numpy(ours), to_numpy(expected))
+
+    cache = layer.empty_cache(batch_size=3, length=5)
+    expected = to_numpy(layer(x, x, attention_mask=causal_mask(5))[0])
+    for cache.start in range(5):
+        token = x[:, cache.start : cache.start + 1]
+        mask = causal_mask(1, 5, cache.start)
+        outputs = to_numpy(layer(token, token, attention_mask=mask, cache=cache)[0])
+        np.testing.assert_allclose(outputs[:, 0], expected[:, cache.start], atol=1e-5)
+
+
+def test_a_part_of_another_precision_is_refused():
+    layer = MultiHeadAttention(8, 4, rotary=RotaryEmbedding(), dtype="mixed_bfloat16")
+    with pytest.raises(
+        ValueError, match=r"`rotary` must .* Received: 'float32' in a layer with 'mixed_bfloat16'"
+    ):
+        layer.build((1, 5, 8), (1, 5, 8))
+
+
+def test_a_part_with_weights_is_refused_in_a_second_layer():
+    bias = DistanceBias(4, longest=2, name="distance")
+    MultiHeadAttention(8, 4, position_bias=bias).build((1, 5, 8), (1, 5, 8))
+    with pytest.raises(ValueError, match=r"must be made of new parts.* Received: .*'distance'"):
+        MultiHeadAttention(8, 4, position_bias=bias).build((1, 5, 8), (1, 5, 8))
+
+
 # Keys and values that are kept
 
-CACHED = [
-    {},
-    {"rotary_wavelength": 20.0, "qk_norm": True, "use_bias": False},
-    {"alibi": True},
-    {"num_kv_heads": 2, "rotary_wavelength": 20.0},
-    {"num_kv_heads": 1, "alibi": True},
-]
+CACHED = {
+    "plain": {},
+    "rotary": {"rotary": RotaryEmbedding(20.0), "qk_norm": True, "use_bias": False},
+    "alibi": {"position_bias": ALiBi(4)},
+    "shared and rotary": {"num_kv_heads": 2, "rotary": RotaryEmbedding(20.0)},
+    "shared and alibi": {"num_kv_heads": 1, "position_bias": ALiBi(4)},
+}
 
 
 @pytest.mark.parametrize("lengths", [(5,), (1, 1, 1, 1, 1), (3, 1, 1), (1, 4)], ids=str)
-@pytest.mark.parametrize("arguments", CACHED, ids=lambda arguments: "-".join(arguments) or "plain")
+@pytest.mark.parametrize("arguments", CACHED.values(), ids=CACHED)
 def test_with_a_cache_a_text_is_read_in_any_pieces_as_if_at_once(arguments, lengths):
     layer = MultiHeadAttention(d_model=8, num_heads=4, **arguments)
     x = floats(3, 5, 8)
@@ -425,12 +503,14 @@ def test_with_a_cache_a_text_is_read_in_any_pieces_as_if_at_once(arguments, leng
     randomize(layer)
     expected = to_numpy(layer(x, x, attention_mask=causal_mask(5))[0])
     # What is left of another text lies in the cache, and there is room for 2 tokens more.
-    cache = [floats(*kept.shape, seed=5) for kept in layer.empty_cache(batch_size=3, length=7)]
-    pieces, start = [], 0
+    cache = layer.empty_cache(batch_size=3, length=7)
+    cache.keys, cache.values = (floats(*x.shape, seed=5) for x in (cache.keys, cache.values))
+    pieces = []
     for length in lengths:
-        outputs, cache = layer.call_with_cache(x[:, start : start + length], cache, start)
-        pieces.append(to_numpy(outputs))
-        start += length
+        new = x[:, cache.start : cache.start + length]
+        mask = causal_mask(length, 7, cache.start)
+        pieces.append(to_numpy(layer(new, new, attention_mask=mask, cache=cache)[0]))
+        cache.start += length
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), expected, atol=1e-5)
 
 
@@ -438,5 +518,7 @@ def test_with_a_cache_a_text_is_read_in_any_pieces_as_if_at_once(arguments, leng
 def test_fewer_heads_of_keys_and_values_make_a_smaller_cache(num_kv_heads, size):
     layer = MultiHeadAttention(16, num_heads=4, num_kv_heads=num_kv_heads, dtype="mixed_bfloat16")
     cache = layer.empty_cache(batch_size=2, length=32)
-    assert [int(np.prod(kept.shape)) for kept in cache] == [size, size]
-    assert {keras.backend.standardize_dtype(kept.dtype) for kept in cache} == {"bfloat16"}
+    assert cache.length == 32
+    for kept in (cache.keys, cache.values):
+        assert int(np.prod(kept.shape)) == size
+        assert keras.backend.standardize_dtype(kept.dtype) == "bfloat16"

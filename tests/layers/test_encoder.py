@@ -3,65 +3,93 @@
 import numpy as np
 import pytest
 
-from layers import TransformerEncoderLayer, causal_mask, relu_squared
+from layers import (
+    ALiBi,
+    FeedForward,
+    MultiHeadAttention,
+    RotaryEmbedding,
+    TransformerEncoderLayer,
+    causal_mask,
+    relu_squared,
+)
 from tests.layers.layer_checks import Case, LayerChecks, floats, randomize, to_numpy, weights_of
 
 PADDING = np.array([[True, True, True, False], [True, True, False, False]])
 
 
-class TestTransformerEncoderLayer(LayerChecks):
-    case = Case(
-        TransformerEncoderLayer,
-        arguments={"d_model": 6, "num_heads": 3, "dff": 10, "dropout": 0.25},
-        inputs={"inputs": floats(2, 4, 6), "padding_mask": PADDING},
-        output_shapes=[("B", "T", 6), ("B", 3, "T", "T")],
-        num_weights=16,
-        idle_weights=("key/bias",),
-        is_variant=True,
+def make(output_scale=1.0, **arguments):
+    """A layer of width 6 with three heads."""
+    return TransformerEncoderLayer(
+        MultiHeadAttention(6, 3, output_scale=output_scale),
+        FeedForward(6, 10, output_scale=output_scale),
+        **arguments,
     )
 
 
-class TestTransformerEncoderLayerWithAllOptions(LayerChecks):
+class TestTransformerEncoderLayer(LayerChecks):
     case = Case(
         TransformerEncoderLayer,
-        arguments={
-            "d_model": 12,
-            "num_heads": 6,
-            "dff": 10,
-            "dropout": 0.25,
-            "norm_first": True,
-            "rms_norm": True,
-            "num_kv_heads": 3,
-            "rotary_wavelength": 100,
-            "alibi": True,
-            "qk_norm": True,
-            "activation": relu_squared,
-            "gated": True,
-            "use_bias": False,
-            "output_scale": 0.5,
+        arguments={"dropout": 0.25, "norm_first": True, "rms_norm": True},
+        inputs={"inputs": floats(2, 4, 6), "padding_mask": PADDING},
+        output_shapes=[("B", "T", 6), ("B", 3, "T", "T")],
+        num_weights=14,
+        idle_weights=("key/bias",),
+        parts={
+            "attention": lambda dtype: MultiHeadAttention(6, 3, dtype=dtype),
+            "feed_forward": lambda dtype: FeedForward(6, 10, dtype=dtype),
         },
+    )
+
+
+class TestTransformerEncoderLayerWithPartsOfParts(LayerChecks):
+    case = Case(
+        TransformerEncoderLayer,
+        arguments={},
         inputs={"inputs": floats(2, 4, 12), "padding_mask": PADDING},
         output_shapes=[("B", "T", 12), ("B", 6, "T", "T")],
-        num_weights=11,
+        num_weights=13,
+        is_variant=True,
+        parts={
+            "attention": lambda dtype: MultiHeadAttention(
+                12,
+                6,
+                num_kv_heads=3,
+                rotary=RotaryEmbedding(100, dtype=dtype),
+                position_bias=ALiBi(6, dtype=dtype),
+                qk_norm=True,
+                use_bias=False,
+                dtype=dtype,
+            ),
+            "feed_forward": lambda dtype: FeedForward(
+                12, 10, relu_squared, gated=True, use_bias=False, dtype=dtype
+            ),
+        },
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"d_model": 0}, "`d_model` must be a positive integer. Received: d_model=0"),
-        ({"num_heads": -2}, "`num_heads` must be a positive integer. Received: num_heads=-2"),
-        ({"dff": 0}, "`dff` must be a positive integer. Received: dff=0"),
-        (
-            {"num_heads": 4},
-            "`d_model` must be divisible by `num_heads`. Received: num_heads=4, d_model=6",
-        ),
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1. Received: dropout=-0\.1"),
+        ({"attention": 16}, "`attention` must be a layer. Received: attention=16"),
+        ({"feed_forward": None}, "`feed_forward` must be a layer. Received: feed_forward=None"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(arguments, message):
+    parts = {"attention": MultiHeadAttention(6, 3), "feed_forward": FeedForward(6, 10)}
     with pytest.raises(ValueError, match=message):
-        TransformerEncoderLayer(**{"d_model": 6, "num_heads": 3, "dff": 10, **arguments})
+        TransformerEncoderLayer(**{**parts, **arguments})
+
+
+@pytest.mark.parametrize("part", ["attention", "feed_forward"])
+def test_a_part_of_another_precision_is_refused(part):
+    policies = {"attention": "float32", "feed_forward": "float32", part: "bfloat16"}
+    layer = TransformerEncoderLayer(
+        MultiHeadAttention(6, 3, dtype=policies["attention"]),
+        FeedForward(6, 10, dtype=policies["feed_forward"]),
+    )
+    with pytest.raises(ValueError, match=f"`{part}` must .* Received: 'bfloat16' in a layer with"):
+        layer.build((2, 4, 6))
 
 
 def normalize(x, scale, shift):
@@ -71,7 +99,7 @@ def normalize(x, scale, shift):
 
 
 def test_each_sub_layer_is_added_and_then_normalized():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10)
+    layer = make()
     x = floats(2, 4, 6)
     layer.build(x.shape)
     randomize(layer)
@@ -87,7 +115,7 @@ def test_each_sub_layer_is_added_and_then_normalized():
 
 
 def test_with_norm_first_each_sub_layer_reads_normalized_inputs_and_is_added_to_raw_ones():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, norm_first=True)
+    layer = make(norm_first=True)
     inputs = floats(2, 4, 6)
     layer.build(inputs.shape)
     randomize(layer)
@@ -99,27 +127,19 @@ def test_with_norm_first_each_sub_layer_reads_normalized_inputs_and_is_added_to_
 
 
 def test_with_outputs_that_start_at_0_a_fresh_layer_changes_nothing():
-    layer = TransformerEncoderLayer(6, 3, 10, norm_first=True, output_scale=0)
+    layer = make(output_scale=0, norm_first=True)
     np.testing.assert_array_equal(to_numpy(layer(floats(2, 4, 6))[0]), floats(2, 4, 6))
 
 
 def test_the_root_mean_square_takes_no_mean_off():
-    layer = TransformerEncoderLayer(6, 3, 10, rms_norm=True, output_scale=0)
+    layer = make(output_scale=0, rms_norm=True)
     x = floats(2, 4, 6) + 3
     expected = x / np.sqrt((x**2).mean(axis=-1, keepdims=True))
     np.testing.assert_allclose(to_numpy(layer(x)[0]), expected, rtol=1e-4)
 
 
-def test_its_parts_get_its_sizes():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, dropout=0.25)
-    assert (layer.attention.d_model, layer.attention.num_heads) == (6, 3)
-    assert (layer.feed_forward.d_model, layer.feed_forward.dff) == (6, 10)
-    assert layer.attention_dropout.rate == layer.feed_forward_dropout.rate == 0.25
-    assert layer.attention.dropout == 0
-
-
 def test_what_a_position_holds_does_not_matter_where_it_is_masked():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10)
+    layer = make()
     x = floats(2, 4, 6)
     outputs, scores = layer(x, padding_mask=PADDING)
     changed = np.where(PADDING[..., None], x, 100 * floats(2, 4, 6, seed=5))
@@ -130,7 +150,7 @@ def test_what_a_position_holds_does_not_matter_where_it_is_masked():
 
 
 def test_with_a_causal_mask_the_future_does_not_change_the_past():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10)
+    layer = make()
     x = floats(2, 4, 6)
     changed = np.concatenate([x[:, :2], 100 * floats(2, 2, 6, seed=5)], axis=1)
     outputs = [to_numpy(layer(y, attention_mask=causal_mask(4))[0]) for y in (x, changed)]
@@ -139,7 +159,7 @@ def test_with_a_causal_mask_the_future_does_not_change_the_past():
 
 
 def test_without_positions_the_order_of_the_inputs_does_not_matter():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10)
+    layer = make()
     x = floats(2, 4, 6)
     order = [2, 0, 3, 1]
     outputs, _ = layer(x)
@@ -149,7 +169,7 @@ def test_without_positions_the_order_of_the_inputs_does_not_matter():
 
 @pytest.mark.parametrize("part", ["attention_dropout", "feed_forward_dropout"])
 def test_each_sub_layer_is_dropped_in_training_only_and_anew_each_time(part):
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, dropout=0.5)
+    layer = make(dropout=0.5)
     for other in {"attention_dropout", "feed_forward_dropout"} - {part}:
         getattr(layer, other).rate = 0
     x = floats(2, 4, 6)
@@ -162,7 +182,7 @@ def test_each_sub_layer_is_dropped_in_training_only_and_anew_each_time(part):
 
 
 def test_the_two_dropouts_draw_different_masks():
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, dropout=0.5)
+    layer = make(dropout=0.5)
     ones = np.ones((4, 5, 6), "float32")
     masks = [
         to_numpy(dropout(ones, training=True))
@@ -173,12 +193,14 @@ def test_the_two_dropouts_draw_different_masks():
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_with_a_cache_a_text_is_read_token_by_token_as_if_at_once(norm_first):
-    layer = TransformerEncoderLayer(d_model=6, num_heads=3, dff=10, norm_first=norm_first)
+    layer = make(norm_first=norm_first)
     x = floats(2, 4, 6)
     layer.build(x.shape)
     randomize(layer)
     expected = to_numpy(layer(x, attention_mask=causal_mask(4))[0])
     cache = layer.attention.empty_cache(batch_size=2, length=4)
-    for position in range(4):
-        outputs, cache = layer.call_with_cache(x[:, position : position + 1], cache, position)
-        np.testing.assert_allclose(to_numpy(outputs)[:, 0], expected[:, position], atol=1e-5)
+    for cache.start in range(4):
+        mask = causal_mask(1, 4, cache.start)
+        token = x[:, cache.start : cache.start + 1]
+        outputs, _ = layer(token, attention_mask=mask, cache=cache)
+        np.testing.assert_allclose(to_numpy(outputs)[:, 0], expected[:, cache.start], atol=1e-5)

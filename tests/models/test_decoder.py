@@ -1,25 +1,25 @@
 """The causal language model, and the variants that the encoder shares with it."""
 
+import dataclasses
 import itertools
 
 import keras
 import numpy as np
 import pytest
 
+from architecture import Architecture
 from models import ZOO, DecoderLanguageModel
-from models.transformer import ACTIVATIONS, NORM_PLACEMENTS, NORMS, POSITIONS
 from tests.layers.layer_checks import randomize, to_numpy
 
+# Whatever an architecture has to choose from: a new switch is tested with all others.
 SWITCHES = {
-    "position": POSITIONS,
-    "norm": NORMS,
-    "norm_placement": NORM_PLACEMENTS,
-    "qk_norm": (False, True),
-    "num_kv_heads": (None, 1),
-    "activation": tuple(ACTIVATIONS),
-    "tie_embeddings": (False, True),
-    "use_bias": (True, False),
+    field.name: (field.default, not field.default)
+    if isinstance(field.default, bool)
+    else field.metadata["allowed"]
+    for field in dataclasses.fields(Architecture)
+    if isinstance(field.default, bool) or isinstance(field.metadata["allowed"], tuple)
 }
+SWITCHES["num_kv_heads"] = (None, 1)
 COMBINATIONS = [
     dict(zip(SWITCHES, values, strict=True)) for values in itertools.product(*SWITCHES.values())
 ]
@@ -91,7 +91,7 @@ def test_every_variant_is_saved_with_all_that_it_is(tokenizer, tmp_path, variant
     np.testing.assert_array_equal(loaded(TOKEN_IDS), model(TOKEN_IDS))
 
 
-@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("position", SWITCHES["position"])
 def test_only_with_positions_does_the_order_of_earlier_tokens_matter(tokenizer, position):
     model = make(tokenizer, position=position, num_layers=1)
     swapped = TOKEN_IDS[:, [1, 0, 2, 3, 4]]
@@ -120,7 +120,7 @@ def test_tied_logits_are_dot_products_with_the_embeddings(tokenizer):
     np.testing.assert_allclose(to_numpy(model(TOKEN_IDS)), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("placement", NORM_PLACEMENTS)
+@pytest.mark.parametrize("placement", SWITCHES["norm_placement"])
 def test_with_norm_first_the_last_residual_is_normalized_too(tokenizer, placement):
     names = [layer.name for layer in make(tokenizer, norm_placement=placement).layers]
     assert ("final_norm" in names) == (placement == "pre")
@@ -133,7 +133,7 @@ def test_with_norm_first_the_last_residual_is_normalized_too(tokenizer, placemen
         ({"norm": None}, "`norm` must be one of 'layer', 'rms'. Received: norm=None"),
         ({"norm_placement": "mid"}, "`norm_placement` must be one of 'post', 'pre'"),
         ({"activation": "tanh"}, "`activation` must be one of 'relu', .*'swiglu'"),
-        ({"num_kv_heads": 3}, "`num_heads` must be divisible by `num_kv_heads`"),
+        ({"num_kv_heads": 3}, "`num_kv_heads` must be a divisor of `num_heads` 2"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(tokenizer, variant, message):

@@ -190,19 +190,37 @@ def test_the_config_makes_an_equal_model(tokenizer):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"context_length": 0}, "`context_length` must be a positive integer. Received: .*=0"),
+        (
+            {"context_length": 0},
+            "`context_length` must be a whole number of at least 1. Received: .*=0",
+        ),
         (
             {"context_length": 2.5},
-            r"`context_length` must be a positive integer. Received: .*=2\.5",
+            r"`context_length` must be a whole number of at least 1. Received: .*=2\.5",
         ),
-        ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
-        ({"d_model": 0}, "`d_model` must be a positive integer. Received: d_model=0"),
-        ({"dff": -1}, "`dff` must be a positive integer. Received: dff=-1"),
-        ({"num_heads": 0}, "`num_heads` must be a positive integer. Received: num_heads=0"),
-        ({"num_heads": 3}, "`d_model` must be divisible by `num_heads`. Received: num_heads=3"),
-        ({"dropout": 1.0}, r"`dropout` must be at least 0 and below 1. Received: dropout=1\.0"),
-        ({"dropout": 1.5}, r"`dropout` must be at least 0 and below 1. Received: dropout=1\.5"),
-        ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1. Received: dropout=-0\.1"),
+        (
+            {"num_layers": 0},
+            "`num_layers` must be a whole number of at least 1. Received: num_layers=0",
+        ),
+        ({"d_model": 0}, "`d_model` must be a whole number of at least 1. Received: d_model=0"),
+        ({"dff": -1}, "`dff` must be a whole number of at least 1. Received: dff=-1"),
+        (
+            {"num_heads": 0},
+            "`num_heads` must be a whole number of at least 1. Received: num_heads=0",
+        ),
+        ({"num_heads": 3}, "`num_heads` must be a divisor of `d_model` 16. Received: num_heads=3"),
+        (
+            {"dropout": 1.0},
+            r"`dropout` must be a number of at least 0 and below 1. Received: dropout=1\.0",
+        ),
+        (
+            {"dropout": 1.5},
+            r"`dropout` must be a number of at least 0 and below 1. Received: dropout=1\.5",
+        ),
+        (
+            {"dropout": -0.1},
+            r"`dropout` must be a number of at least 0 and below 1. Received: dropout=-0\.1",
+        ),
         ({"dtype": "float12"}, "float12"),
     ],
 )

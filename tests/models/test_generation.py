@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
-from models import DecoderLanguageModel, TransformerLanguageModel
+from models import DecoderLanguageModel
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import randomize, to_numpy
 from tests.models.test_decoder import TOKEN_IDS, VARIANTS, make, name_of
@@ -64,11 +64,13 @@ def test_with_caches_the_logits_are_those_without(tokenizer, variant):
         caches, start = model.empty_caches(batch_size=2), 0
         for length in lengths:
             new = TOKEN_IDS[:, start : start + length]
-            logits, caches = model.call_with_caches(new, caches, start)
+            logits, _ = model.read(new, caches)
             np.testing.assert_allclose(
                 to_numpy(logits), expected[:, start : start + length], rtol=1e-5, atol=1e-5
             )
             start += length
+            for cache in caches:
+                cache.start = start
 
 
 @pytest.mark.parametrize("variant", FEW, ids=name_of)
@@ -97,14 +99,14 @@ def test_a_model_that_looks_to_the_right_generates_too(tokenizer, variant):
 def test_compiled_the_texts_are_the_same_and_it_is_compiled_once(model, monkeypatch):
     model = make_decoder(model=model)
     calls = []
-    for name in ("call_with_caches", "call"):
-        original = getattr(TransformerLanguageModel, name)
+    for name in ("read", "call"):
+        original = getattr(model, name)
 
-        def count(self, *args, original=original, **kwargs):
+        def count(*args, original=original, **kwargs):
             calls.append(original)
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
 
-        monkeypatch.setattr(TransformerLanguageModel, name, count)
+        monkeypatch.setattr(model, name, count)
     text = model.generate("ab", max_new_tokens=9, temperature=0.7, seed=5)
     traced = len(calls)
     assert 0 < traced < 9

@@ -1,0 +1,92 @@
+"""From the names of an `Architecture` to layers: the only place where they are told apart."""
+
+import keras
+
+from architecture import Architecture
+from layers import (
+    ALiBi,
+    FeedForward,
+    LearnedPositionalEmbedding,
+    MultiHeadAttention,
+    RotaryEmbedding,
+    SinusoidalPositionalEncoding,
+    TransformerEncoderLayer,
+    relu_squared,
+)
+
+# The function of the feed-forward network, and whether it is a gate.
+ACTIVATIONS = {
+    "relu": (keras.activations.relu, False),
+    "gelu": (keras.activations.gelu, False),
+    "relu_squared": (relu_squared, False),
+    "swiglu": (keras.activations.silu, True),
+}
+
+
+def make_positions(a: Architecture, dtype=None) -> keras.layers.Layer | None:
+    """What is added to the embedded tokens to tell their positions; None where nothing is."""
+    if a.position == "sinusoidal":
+        return SinusoidalPositionalEncoding(name="positional_encoding", dtype=dtype)
+    if a.position == "learned":
+        return LearnedPositionalEmbedding(
+            a.context_length, name="positional_embedding", dtype=dtype
+        )
+    return None
+
+
+def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
+    """Self-attention."""
+    rotary = position_bias = None
+    if a.position == "rotary":
+        rotary = RotaryEmbedding(a.rotary_wavelength, name="rotary", dtype=dtype)
+    if a.position == "alibi":
+        position_bias = ALiBi(a.num_heads, name="alibi")
+    return MultiHeadAttention(
+        a.d_model,
+        a.num_heads,
+        dropout=a.attention_dropout,
+        num_kv_heads=a.num_kv_heads,
+        rotary=rotary,
+        position_bias=position_bias,
+        qk_norm=a.qk_norm,
+        use_bias=a.use_bias,
+        output_scale=a.output_scale,
+        name="attention",
+        dtype=dtype,
+    )
+
+
+def make_feed_forward(a: Architecture, dtype=None) -> FeedForward:
+    """The position-wise network of a layer."""
+    activation, gated = ACTIVATIONS[a.activation]
+    return FeedForward(
+        a.d_model,
+        a.dff,
+        activation,
+        gated,
+        use_bias=a.use_bias,
+        output_scale=a.output_scale,
+        name="feed_forward",
+        dtype=dtype,
+    )
+
+
+def make_encoder_layer(a: Architecture, number: int, dtype=None) -> TransformerEncoderLayer:
+    """Layer number `number`, counted from 1."""
+    return TransformerEncoderLayer(
+        make_attention(a, dtype),
+        make_feed_forward(a, dtype),
+        dropout=a.dropout,
+        norm_first=a.norm_placement == "pre",
+        rms_norm=a.norm == "rms",
+        name=f"encoder_layer_{number}",
+        dtype=dtype,
+    )
+
+
+def make_final_norm(a: Architecture, dtype=None) -> keras.layers.Layer | None:
+    """The normalisation after the last layer; None where each layer ends with its own."""
+    if a.norm_placement == "post":
+        return None
+    kind = keras.layers.RMSNormalization if a.norm == "rms" else keras.layers.LayerNormalization
+    return kind(epsilon=1e-6, name="final_norm", dtype=dtype)
