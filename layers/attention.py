@@ -231,27 +231,47 @@ class MultiHeadAttention(keras.layers.Layer):
             query, key = self.query_norm(query), self.key_norm(key)
         if self.rotary is not None:
             query, key = self.rotary(query, start=start), self.rotary(key, start=start)
+        mask, bias = combine_masks(padding_mask, attention_mask), None
+        if self.position_bias is not None:
+            bias = self.position_bias(
+                query_length=ops.shape(query)[2],
+                key_length=ops.shape(key)[2] if cache is None else cache.length,
+                start=start,
+            )  # (N, T, S)
         if cache is not None:
-            key, value = cache.extend(key, value)
-        if self.num_kv_heads < self.num_heads:
+            key, value = cache.extend(key, value)  # (B N_kv, S, H)
+            lengths = *ops.shape(query)[:3], cache.length  # B, N, T, S
+            query, mask, bias = (self._fold(x, lengths) for x in (query, mask, bias))
+        elif self.num_kv_heads < self.num_heads:
             heads_that_share = self.num_heads // self.num_kv_heads
             key = ops.repeat(key, heads_that_share, axis=1)  # (B, N, S, H)
             value = ops.repeat(value, heads_that_share, axis=1)  # (B, N, S, H)
-        bias = None
-        if self.position_bias is not None:
-            bias = self.position_bias(
-                query_length=ops.shape(query)[2], key_length=ops.shape(key)[2], start=start
-            )  # (N, T, S)
 
         outputs, attention_scores = scaled_dot_product_attention(
             query,
             key,
             value,
-            mask=combine_masks(padding_mask, attention_mask),
+            mask=mask,
             dropout=lambda scores: self.scores_dropout(scores, training=training),
             bias=bias,
         )  # (B, N, T, H), (B, N, T, S)
+        if cache is not None:
+            outputs = ops.reshape(outputs, (*lengths[:3], self.head_dim))
+            attention_scores = ops.reshape(attention_scores, lengths)
         return self._join_heads(outputs), attention_scores
+
+    def _fold(self, x, lengths):
+        """Queries, a mask or a bias for keys as a cache has them, (B N_kv, N / N_kv T, ...).
+
+        Heads that share keys and values ask one after the other, as if their T queries were one
+        longer text. So nothing is repeated, which would take longest where the cache is long.
+        """
+        if x is None:
+            return None
+        batch_size, _, length, _ = lengths
+        x = ops.broadcast_to(x, (*lengths[:3], x.shape[-1]))
+        queries = self.num_heads // self.num_kv_heads * length
+        return ops.reshape(x, (batch_size * self.num_kv_heads, queries, x.shape[-1]))
 
     def empty_cache(self, batch_size: int, length: int) -> KeyValueCache:
         """A cache for texts that begin, with room for `length` tokens each."""

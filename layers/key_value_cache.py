@@ -52,13 +52,12 @@ class KeyValueCache:
             value: floats, (B, N_kv, T, H).
 
         Returns:
-            The keys and values of all tokens, each (B, N_kv, S, H).
+            The keys and values of all tokens, each with the heads of all texts in one row:
+            (B N_kv, S, H).
         """
-        batch_size, head_dim = ops.shape(key)[0], key.shape[3]
-        key = ops.reshape(ops.swapaxes(key, -2, -1), (-1, head_dim, key.shape[2]))
+        key = ops.swapaxes(key, -2, -1)  # (B, N_kv, H, T)
+        key = ops.reshape(key, (-1, *key.shape[2:]))
         value = ops.reshape(value, (-1, *value.shape[2:]))
         self.keys = ops.slice_update(self.keys, (0, 0, self.start), key)
         self.values = ops.slice_update(self.values, (0, self.start, 0), value)
-        keys = ops.reshape(self.keys, (batch_size, -1, head_dim, self.length))
-        values = ops.reshape(self.values, (batch_size, -1, self.length, head_dim))
-        return ops.swapaxes(keys, -2, -1), values
+        return ops.swapaxes(self.keys, -2, -1), self.values
