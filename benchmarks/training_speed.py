@@ -65,7 +65,7 @@ def zoo() -> float:
         corpus = load_corpus(settings.corpus)
         data = training.prepare_data(settings, corpus)
         model = training.build_model(settings, corpus, data)
-        dataset = training.datasets.training_dataset(data.training, settings.batch_size, seed=0)
+        dataset = data.training.training_batches(settings.batch_size, seed=0)
         return fit_seconds(model, dataset)
 
 

@@ -16,8 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import cli
 import training
 from callbacks import spread_epochs
-from data import datasets
 from data.corpora import load_corpus
+from data.prefixes import Prefixes
 from settings import Settings, parse_settings
 from tests.conftest import PROJECT, run_script
 
@@ -50,9 +50,9 @@ def evaluate(path, sentences):
     """The figures of a saved model on all prefixes of these sentences."""
     model = cli.load_model(str(path))
     token_ids = model.tokenizer.encode_batch(sentences)
-    prefixes = datasets.make_prefixes(token_ids, model.context_length)
+    prefixes = Prefixes(token_ids, model.context_length)
     model.jit_compile = False  # quicker than compiling it
-    return model.evaluate(datasets.evaluation_dataset(prefixes, 8), verbose=0, return_dict=True)
+    return model.evaluate(prefixes.evaluation_batches(8), verbose=0, return_dict=True)
 
 
 def assert_usage_error(status, errors, message):

@@ -32,7 +32,7 @@ def test_it_learns_a_text_from_left_to_right(
     assert result.returncode == 0, result.stderr
     path = str(tmp_path / "run" / "best.keras")
     model = cli.load_model(path)
-    assert model.is_causal
+    assert model.objective == "windows"
     assert model.predict_next(prompt, k=1)[0][0] == answer
 
     texts = read_events(tmp_path / "run" / "continuations")["continuations"]
