@@ -19,102 +19,16 @@ import models
 import runs
 from cli import UsageError
 from data.corpora import Corpus
-from data.examples import Examples
-from data.objectives import OBJECTIVES
-from data.token_cache import cached_tokenizer
-from data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from optimizers import make_optimizer, make_schedule
+from preparation import Data
 from settings import Settings
 
 # What is printed holds words of the user's text: nothing in them is markup.
 console = Console(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
 )
-
-
-class Data(NamedTuple):
-    """A corpus made ready for training.
-
-    Attributes:
-        tokenizer: made of the text to train on.
-        training: what to train on.
-        evaluation: what figures are reported on: the part kept for validation, or what is trained
-            on where none is kept.
-        samples: pairs of a prompt and what follows it, for the tables of predictions.
-        probes: texts whose attention is drawn.
-    """
-
-    tokenizer: Tokenizer
-    training: Examples
-    evaluation: Examples
-    samples: list[tuple[str, str]]
-    probes: list[str]
-
-
-def prepare_data(settings: Settings, corpus: Corpus) -> Data:
-    """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
-
-    Raises:
-        UsageError: a corpus that leaves nothing to learn or nothing to validate on.
-    """
-    text, held_out = corpus.split(settings.validation_split, at_lines=settings.tokenizer == "word")
-    if not any(piece.strip() for piece in text.pieces()):
-        raise UsageError(
-            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            "leaves nothing to train on; expected a smaller share"
-        )
-    if settings.tokenizer == "char":
-        tokenizer = cached_tokenizer(text, CharTokenizer)
-    else:
-        kind = {"word": WordTokenizer, "bpe": BPETokenizer}[settings.tokenizer]
-        tokenizer = cached_tokenizer(text, kind, settings.vocabulary_size)
-    name = tokenizer.pieces_name
-    if len(tokenizer.pieces) < 2:
-        raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected at least two different {name} to "
-            f"train on, found {len(tokenizer.pieces)}"
-        )
-    objective = OBJECTIVES[models.ZOO[settings.model].objective]
-    training = objective.read(text, tokenizer, settings.context_length)
-    if not training.count:
-        raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected a line of at least two {name} to "
-            "train on, found none"
-        )
-    if settings.context_length > training.longest_context:
-        raise UsageError(
-            f"argument --context-length: {settings.corpus} has {training.count + 1} {name} to "
-            f"train on; expected fewer than that, got {settings.context_length}"
-        )
-    if settings.validation_split:
-        evaluation = objective.read(held_out, tokenizer, settings.context_length)
-    else:
-        held_out, evaluation = text, training
-    if not evaluation.count:
-        raise UsageError(
-            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            f"holds no line of at least two {name}; expected a larger share, or 0"
-        )
-    samples = [
-        (
-            tokenizer.decode(prompt),
-            " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
-        )
-        for prompt, followers in evaluation.prompts(held_out, tokenizer)
-    ]
-    # With bpe a prompt may end inside a character.
-    samples = [
-        sample for sample in samples if "\N{REPLACEMENT CHARACTER}" not in sample[0]
-    ] or samples
-    probes = settings.probe or [tokenizer.decode(training.probe(text, tokenizer))]
-    for probe in probes:
-        if not probe.split():
-            raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
-        if not probe.isprintable() and probe != probe.encode(errors="ignore").decode():
-            raise UsageError(f"argument --probe: expected text, got {probe!r}")
-    return Data(tokenizer, training, evaluation, samples, probes)
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:

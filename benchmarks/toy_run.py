@@ -23,11 +23,12 @@ from pathlib import Path
 sys.path.insert(0, {project!r})
 import cli
 cli.import_keras(threads={threads})
+import preparation
 import training
 from data.corpora import load_corpus
 from settings import Settings
 settings, corpus = Settings(), load_corpus("toy")
-data = training.prepare_data(settings, corpus)
+data = preparation.prepare_data(settings, corpus)
 model = training.build_model(settings, corpus, data)
 batches = data.training.training_batches(settings.batch_size, settings.seed)
 evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
+import preparation
 import training
 from callbacks import spread_epochs
 from data.corpora import load_corpus
@@ -158,7 +159,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(toy_run, again):
 def test_another_seed_gives_other_weights():
     corpus = load_corpus("toy")
     models = [
-        training.build_model(settings, corpus, training.prepare_data(settings, corpus))
+        training.build_model(settings, corpus, preparation.prepare_data(settings, corpus))
         for settings in (Settings(seed=0), Settings(seed=0), Settings(seed=1))
     ]
     first, same, other = (np.array(model.trainable_variables[0]) for model in models)

@@ -1,0 +1,122 @@
+"""From a corpus to what a model is trained on, evaluated on and shown."""
+
+from typing import NamedTuple
+
+import callbacks
+import models
+from cli import UsageError
+from data.corpora import Corpus
+from data.examples import Examples
+from data.objectives import OBJECTIVES
+from data.token_cache import cached_tokenizer
+from data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from settings import Settings
+
+
+class Data(NamedTuple):
+    """A corpus made ready for training.
+
+    Attributes:
+        tokenizer: made of the text to train on.
+        training: what to train on.
+        evaluation: what figures are reported on: the part kept for validation, or what is trained
+            on where none is kept.
+        samples: pairs of a prompt and what follows it, for the tables of predictions.
+        probes: texts whose attention is drawn.
+    """
+
+    tokenizer: Tokenizer
+    training: Examples
+    evaluation: Examples
+    samples: list[tuple[str, str]]
+    probes: list[str]
+
+
+def prepare_data(settings: Settings, corpus: Corpus) -> Data:
+    """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
+
+    Raises:
+        UsageError: a corpus that leaves nothing to learn or nothing to validate on.
+    """
+    text, held_out = corpus.split(settings.validation_split, at_lines=settings.tokenizer == "word")
+    tokenizer = _tokenizer(settings, text)
+    training = _training_examples(settings, text, tokenizer)
+    if settings.validation_split:
+        evaluation = _evaluation_examples(settings, held_out, tokenizer)
+    else:
+        held_out, evaluation = text, training
+    samples = _samples(evaluation.prompts(held_out, tokenizer), tokenizer)
+    probes = _probes(settings) or [tokenizer.decode(training.probe(text, tokenizer))]
+    return Data(tokenizer, training, evaluation, samples, probes)
+
+
+def _tokenizer(settings, text):
+    if not any(piece.strip() for piece in text.pieces()):
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            "leaves nothing to train on; expected a smaller share"
+        )
+    if settings.tokenizer == "char":
+        tokenizer = cached_tokenizer(text, CharTokenizer)
+    else:
+        kind = {"word": WordTokenizer, "bpe": BPETokenizer}[settings.tokenizer]
+        tokenizer = cached_tokenizer(text, kind, settings.vocabulary_size)
+    if len(tokenizer.pieces) < 2:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected at least two different "
+            f"{tokenizer.pieces_name} to train on, found {len(tokenizer.pieces)}"
+        )
+    return tokenizer
+
+
+def _training_examples(settings, text, tokenizer):
+    training = _examples(settings, text, tokenizer)
+    if not training.count:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected a line of at least two "
+            f"{tokenizer.pieces_name} to train on, found none"
+        )
+    if settings.context_length > training.longest_context:
+        raise UsageError(
+            f"argument --context-length: {settings.corpus} has {training.longest_context + 1} "
+            f"{tokenizer.pieces_name} to train on; expected fewer than that, "
+            f"got {settings.context_length}"
+        )
+    return training
+
+
+def _evaluation_examples(settings, held_out, tokenizer):
+    evaluation = _examples(settings, held_out, tokenizer)
+    if not evaluation.count:
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            f"holds no line of at least two {tokenizer.pieces_name}; expected a larger share, or 0"
+        )
+    return evaluation
+
+
+def _examples(settings, text, tokenizer):
+    objective = OBJECTIVES[models.ZOO[settings.model].objective]
+    return objective.read(text, tokenizer, settings.context_length)
+
+
+def _samples(prompts, tokenizer):
+    samples = [
+        (
+            tokenizer.decode(prompt),
+            " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
+        )
+        for prompt, followers in prompts
+    ]
+    # With bpe a prompt may end inside a character.
+    whole = [sample for sample in samples if "\N{REPLACEMENT CHARACTER}" not in sample[0]]
+    return whole or samples
+
+
+def _probes(settings):
+    for probe in settings.probe or []:
+        if not probe.split():
+            raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
+        if not probe.isprintable() and probe != probe.encode(errors="ignore").decode():
+            raise UsageError(f"argument --probe: expected text, got {probe!r}")
+    return settings.probe
