@@ -18,7 +18,6 @@ from callbacks import AttentionFigure
 from cli import UsageError, load_model, write_text
 from data.corpora import CorpusError, load_corpus
 from data.objectives import OBJECTIVES
-from data.tokenizer import WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
@@ -149,8 +148,7 @@ def _own_text(path, model):
         raise UsageError(
             f"{path}: {source} has changed since the model was trained on it; expected --corpus"
         )
-    at_lines = isinstance(model.tokenizer, WordTokenizer)
-    training, validation = corpus.split(split, at_lines)
+    training, validation = corpus.split(split, at_lines=model.tokenizer.loses_line_ends)
     if validation.length:
         return validation, f"the last {split:.0%} of {source}"
     return training, f"all of {source}"

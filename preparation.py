@@ -9,7 +9,7 @@ from data.corpora import Corpus
 from data.examples import Examples
 from data.objectives import OBJECTIVES
 from data.token_cache import cached_tokenizer
-from data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from data.tokenizer import TOKENIZERS, Tokenizer
 from settings import Settings
 
 
@@ -38,7 +38,8 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
     """
-    text, held_out = corpus.split(settings.validation_split, at_lines=settings.tokenizer == "word")
+    kind = TOKENIZERS[settings.tokenizer]
+    text, held_out = corpus.split(settings.validation_split, at_lines=kind.loses_line_ends)
     tokenizer = _tokenizer(settings, text)
     training = _training_examples(settings, text, tokenizer)
     if settings.validation_split:
@@ -56,11 +57,9 @@ def _tokenizer(settings, text):
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
             "leaves nothing to train on; expected a smaller share"
         )
-    if settings.tokenizer == "char":
-        tokenizer = cached_tokenizer(text, CharTokenizer)
-    else:
-        kind = {"word": WordTokenizer, "bpe": BPETokenizer}[settings.tokenizer]
-        tokenizer = cached_tokenizer(text, kind, settings.vocabulary_size)
+    kind = TOKENIZERS[settings.tokenizer]
+    size = [settings.vocabulary_size] if kind.takes_size else []
+    tokenizer = cached_tokenizer(text, kind, *size)
     if len(tokenizer.pieces) < 2:
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected at least two different "
