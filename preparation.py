@@ -46,7 +46,7 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         evaluation = _evaluation_examples(settings, held_out, tokenizer)
     else:
         held_out, evaluation = text, training
-    samples = _samples(evaluation.prompts(held_out, tokenizer), tokenizer)
+    samples = _samples(tokenizer, (evaluation, held_out), (training, text))
     probes = _probes(settings) or [tokenizer.decode(training.probe(text, tokenizer))]
     return Data(tokenizer, training, evaluation, samples, probes)
 
@@ -99,17 +99,25 @@ def _examples(settings, text, tokenizer):
     return objective.read(text, tokenizer, settings.context_length)
 
 
-def _samples(prompts, tokenizer):
-    samples = [
+def _samples(tokenizer, *parts):
+    """Of the first part that has prompts fit to be read; or else of the last one, as they are."""
+    for examples, text in parts:
+        prompts = examples.prompts(text, tokenizer)
+        readable = [prompt for prompt in prompts if _is_readable(tokenizer.decode(prompt[0]))]
+        if readable:
+            break
+    return [
         (
             tokenizer.decode(prompt),
             " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
         )
-        for prompt, followers in prompts
+        for prompt, followers in readable or prompts
     ]
+
+
+def _is_readable(prompt):
     # With bpe a prompt may end inside a character.
-    whole = [sample for sample in samples if "\N{REPLACEMENT CHARACTER}" not in sample[0]]
-    return whole or samples
+    return prompt.strip() and "\N{REPLACEMENT CHARACTER}" not in prompt
 
 
 def _probes(settings):

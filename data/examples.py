@@ -43,6 +43,10 @@ class Examples:
         """How many tokens a full batch teaches."""
         raise NotImplementedError
 
+    def sequences(self) -> list[list[int]]:
+        """Some of the text as it is learned, token ids row by row; at least one row of two."""
+        raise NotImplementedError
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         """The pieces of the text that `targets` stand for, in their order."""
         raise NotImplementedError
@@ -53,11 +57,14 @@ class Examples:
 
     def prompts(self, corpus: Corpus, tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
         """Some beginnings of the text's lines, and what follows them: see `sample_prompts`."""
-        return sample_prompts(known_lines(corpus, tokenizer), self.context_length)
+        return sample_prompts(self._lines(corpus, tokenizer), self.context_length)
 
     def probe(self, corpus: Corpus, tokenizer: Tokenizer) -> list[int]:
         """A beginning of a line, to look at attention with: see `sample_probe`."""
-        return sample_probe(known_lines(corpus, tokenizer), self.context_length)
+        return sample_probe(self._lines(corpus, tokenizer), self.context_length)
+
+    def _lines(self, corpus, tokenizer):
+        return known_lines(corpus, tokenizer) or self.sequences()
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """The number of batches that hold as much as the whole text."""

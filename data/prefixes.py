@@ -72,6 +72,9 @@ class Prefixes(Examples):
     def tokens_per_batch(self, batch_size: int) -> int:
         return batch_size
 
+    def sequences(self) -> list[list[int]]:
+        return [window[window > 0].tolist() for window in self.windows[:2000]]
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         for sentence in corpus.sentences:
             for window in cut_windows([tokenizer.split(sentence)], self.context_length):

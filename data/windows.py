@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data.corpora import Corpus
+from data.cut_windows import cut_windows
 from data.examples import Examples, permuted
 from data.token_cache import cached_token_ids
 from data.tokenizer import Tokenizer
@@ -64,6 +65,10 @@ class Windows(Examples):
 
     def tokens_per_batch(self, batch_size: int) -> int:
         return batch_size * self.length
+
+    def sequences(self) -> list[list[int]]:
+        beginning = self.token_ids[:10_000].tolist()
+        return cut_windows([beginning], max(self.context_length, 2))
 
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         pieces = (piece for part in corpus.pieces() for piece in tokenizer.split(part))
