@@ -103,7 +103,7 @@ def _samples(tokenizer, *parts):
     """Of the first part that has prompts fit to be read; or else of the last one, as they are."""
     for examples, text in parts:
         prompts = examples.prompts(text, tokenizer)
-        readable = [prompt for prompt in prompts if _is_readable(tokenizer.decode(prompt[0]))]
+        readable = [prompt for prompt in prompts if _is_readable(tokenizer, prompt[0])]
         if readable:
             break
     return [
@@ -115,9 +115,11 @@ def _samples(tokenizer, *parts):
     ]
 
 
-def _is_readable(prompt):
+def _is_readable(tokenizer, prompt):
+    text = tokenizer.decode(prompt)
+    is_known = tokenizer.unknown_id not in prompt
     # With bpe a prompt may end inside a character.
-    return prompt.strip() and "\N{REPLACEMENT CHARACTER}" not in prompt
+    return is_known and text.strip() and "\N{REPLACEMENT CHARACTER}" not in text
 
 
 def _probes(settings):

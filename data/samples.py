@@ -40,8 +40,8 @@ def sample_prompts(
 
     Returns:
         Pairs of a prompt and the different tokens that follow it in `sentences`, three at most,
-        spread evenly over these. Prompts of a single token are taken only where there are no
-        others.
+        spread evenly over these. Prompts with an unknown token are taken only where there are no
+        others; and so are, of what is left, those of a single token.
 
     Example:
 
@@ -52,7 +52,8 @@ def sample_prompts(
     for window in cut_windows(sentences, context_length):
         for length in range(1, len(window)):
             followers.setdefault(tuple(window[:length]), {})[window[length]] = None
-    prompts = [p for p in followers if len(p) > 1] or list(followers)
+    known = [p for p in followers if Tokenizer.unknown_id not in p] or list(followers)
+    prompts = [p for p in known if len(p) > 1] or known
     chosen = np.unique(np.linspace(0, len(prompts) - 1, count).round().astype(int))
     return [(list(prompts[i]), list(followers[prompts[i]])[:3]) for i in chosen]
 

@@ -61,3 +61,21 @@ def test_the_few_lines_that_can_be_shown_are_found_among_many(tmp_path):
     _, _, data = prepare(tmp_path, text, "--model=encoder")
     assert data.samples == [("to", "be")]
     assert data.probes == ["to"]
+
+
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+def test_no_prompt_spells_out_that_a_character_is_unknown(model):
+    toy = load_corpus("toy")
+    arguments = ["--tokenizer=char", "--validation-split=0.2", f"--model={model}"]
+    parsed, _ = settings.parse_settings(arguments)
+    data = preparation.prepare_data(parsed, toy)
+    assert len(data.samples) == 8
+    prompts = [prompt for prompt, _ in data.samples]
+    assert not any("UNK" in prompt for prompt in prompts)
+    assert len(training.build_model(parsed, toy, data).next_token_probabilities(prompts)) == 8
+
+
+def test_prompts_of_unknown_words_are_taken_where_there_are_no_others(tmp_path):
+    text = "".join(f"new{number} a\nodd{number} b\n" for number in range(20))
+    _, _, data = prepare(tmp_path, text, "--vocabulary-size=2")
+    assert data.samples == [("[UNK]", "a / b")]

@@ -54,3 +54,9 @@ def test_prompts_stay_inside_the_windows_that_are_trained_on():
 def test_the_probe_is_the_beginning_of_the_first_sentence_of_four(lengths, context_length, probe):
     sentences = [list(range(10 * length, 11 * length)) for length in lengths]
     assert sample_probe(sentences, context_length) == probe
+
+
+def test_prompts_with_unknown_tokens_are_taken_only_where_there_are_no_others():
+    assert sample_prompts([[2, 3, 1, 4, 5]], 5) == [([2, 3], [1])]
+    assert sample_prompts([[2, 1, 3]], 3) == [([2], [1])]
+    assert sample_prompts([[1, 3, 4]], 3) == [([1, 3], [4])]
