@@ -64,7 +64,7 @@ class Examples:
         return sample_probe(self._lines(corpus, tokenizer), self.context_length)
 
     def _lines(self, corpus, tokenizer):
-        return known_lines(corpus, tokenizer) or self.sequences()
+        return known_lines(corpus, tokenizer, self.context_length) or self.sequences()
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """The number of batches that hold as much as the whole text."""

@@ -10,22 +10,27 @@ from data.cut_windows import cut_windows
 from data.tokenizer import Tokenizer
 
 
-def known_lines(corpus: Corpus, tokenizer: Tokenizer) -> list[list[int]]:
+def known_lines(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> list[list[int]]:
     """Lines of at least two tokens, 2,000 at most, spread over the first 4 million characters.
 
-    Those without a token out of the vocabulary, if there are any; or else all.
+    Of a line the first 10,000 characters. Those without a token out of the vocabulary, if there are
+    any; or else their windows without one; or else all.
 
     Example:
 
     >>> from data.corpora import load_corpus
     >>> from data.tokenizer import WordTokenizer
-    >>> known_lines(load_corpus("toy"), WordTokenizer(["i", "love", "models"]))
+    >>> known_lines(load_corpus("toy"), WordTokenizer(["i", "love", "models"]), context_length=4)
     [[2, 3, 4]]
     """
     lines = split_lines("".join(itertools.islice(corpus.pieces(), 64)))
-    encoded = tokenizer.encode_batch(lines[:: 1 + len(lines) // 2000])
+    encoded = tokenizer.encode_batch(line[:10_000] for line in lines[:: 1 + len(lines) // 2000])
     encoded = [ids for ids in encoded if len(ids) > 1]
-    return [ids for ids in encoded if tokenizer.unknown_id not in ids] or encoded
+    windows = [ids for ids in cut_windows(encoded, context_length) if len(ids) > 1]
+    known = (
+        [ids for ids in some if tokenizer.unknown_id not in ids] for some in (encoded, windows)
+    )
+    return next(filter(None, known), encoded)
 
 
 def sample_prompts(

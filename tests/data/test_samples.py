@@ -2,8 +2,26 @@
 
 import pytest
 
-from data.corpora import TOY_SENTENCES
-from data.samples import sample_probe, sample_prompts
+from data.corpora import TOY_SENTENCES, load_corpus
+from data.samples import known_lines, sample_probe, sample_prompts
+from data.tokenizer import WordTokenizer
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a b c\nb\n\nc a\nnew b c a", [[2, 3, 4], [4, 2]]),
+        ("a b c a new b c new", [[2, 3, 4]]),
+        ("new a new b\n\n", [[1, 2, 1, 3]]),
+        ("a\nb\n", []),
+        ("a b " * 30_000, [2_500 * [2, 3]]),
+    ],
+)
+def test_known_lines_are_shown_or_else_known_parts_of_lines(tmp_path, text, lines):
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    tokenizer = WordTokenizer(["a", "b", "c"])
+    assert known_lines(load_corpus(str(path)), tokenizer, context_length=3) == lines
 
 
 def test_prompts_are_the_beginnings_with_all_that_follows_them(tokenizer):
