@@ -11,12 +11,10 @@ from data.tokenizer import Tokenizer
 
 
 class Examples:
-    """What a model learns of a text, or is evaluated on.
+    """What a model learns of a text, or is evaluated on: a subclass for each objective.
 
-    There is a subclass for each objective, in a file of its own, and all that depends on the
-    objective is asked here. A further one gives what is named below and the two methods
-    `_random_batch` and `_batch_in_order`, and gets a name in `data.objectives`; what else it does
-    differently it overrides.
+    All that depends on the objective is asked here. A further one is one more file and a name in
+    `data.objectives`: it gives the attributes and the methods that have no body here.
 
     Attributes:
         unit: what is counted, as it is called in print.
@@ -37,23 +35,24 @@ class Examples:
     @classmethod
     def read(cls, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> "Examples":
         """The examples of a text, in its order."""
-        raise NotImplementedError
 
     def tokens_per_batch(self, batch_size: int) -> int:
         """How many tokens a full batch teaches."""
-        raise NotImplementedError
 
     def sequences(self) -> list[list[int]]:
         """Some of the text as it is learned, token ids row by row; at least one row of two."""
-        raise NotImplementedError
 
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         """The pieces of the text that `targets` stand for, in their order."""
-        raise NotImplementedError
+
+    def _random_batch(self, batch_size: int, seed: int) -> Callable:
+        """A function from a batch's places in the endless order, (B,) int64, to the batch."""
+
+    def _batch_in_order(self) -> Callable:
+        """A function from a batch's places in the text, (B,) int64, to the batch."""
 
     def best_possible(self) -> dict[str, float] | None:
         """The best figures that any model can reach on these examples; None if not known."""
-        return None
 
     def prompts(self, corpus: Corpus, tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
         """Some beginnings of the text's lines, and what follows them: see `sample_prompts`."""
@@ -62,9 +61,6 @@ class Examples:
     def probe(self, corpus: Corpus, tokenizer: Tokenizer) -> list[int]:
         """A beginning of a line, to look at attention with: see `sample_probe`."""
         return sample_probe(self._lines(corpus, tokenizer), self.context_length)
-
-    def _lines(self, corpus, tokenizer):
-        return known_lines(corpus, tokenizer, self.context_length) or self.sequences()
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """The number of batches that hold as much as the whole text."""
@@ -83,55 +79,34 @@ class Examples:
 
         Returns:
             Batches of (token_ids, targets, weights): int32, int32 and float32, each
-            (batch_size, T). What does not count has weight 0. There are
-            `steps_per_epoch(batch_size)` batches in an epoch.
+            (batch_size, T). What does not count has weight 0.
         """
-        steps = range(first_step, np.iinfo("int64").max)
-        return _batches(self._random_batch(batch_size, seed), batch_size, steps)
+        steps = (first_step, np.iinfo("int64").max)
+        return _batches(self._random_batch(batch_size, seed), batch_size, *steps)
 
     def evaluation_batches(self, batch_size: int):
         """A `tf.data.Dataset` of everything once, in order, in batches as `training_batches`'s.
 
         The last batch is filled up with padding of weight 0.
         """
-        steps = range(self.steps_per_epoch(batch_size))
-        return _batches(self._batch_in_order(), batch_size, steps)
+        return _batches(self._batch_in_order(), batch_size, 0, self.steps_per_epoch(batch_size))
 
-    def _random_batch(self, batch_size: int, seed: int) -> Callable:
-        """A function from the places of a batch in the endless order, (B,) int64, to the batch."""
-        raise NotImplementedError
-
-    def _batch_in_order(self) -> Callable:
-        """A function from the places of a batch in the text, (B,) int64, to the batch."""
-        raise NotImplementedError
+    def _lines(self, corpus, tokenizer):
+        return known_lines(corpus, tokenizer, self.context_length) or self.sequences()
 
 
 def permuted(number, seed: int, cycle, count: int):
-    """Where a number of 0 to count - 1 comes in the permutation that `seed` and `cycle` make.
-
-    Args:
-        number: int64 tensor of any shape.
-        seed: a non-negative integer.
-        cycle: int64 tensor, (), which permutation of that seed.
-        count: how many numbers there are.
-
-    Example:
-
-    >>> import tensorflow as tf
-    >>> numbers, cycle = tf.range(5, dtype=tf.int64), tf.constant(7, tf.int64)
-    >>> sorted(permuted(numbers, 0, cycle, count=5).numpy().tolist())
-    [0, 1, 2, 3, 4]
-    """
+    """Where a number of 0 to count - 1 comes in the permutation that `seed` and `cycle` make."""
     import tensorflow as tf  # where it is needed: everything else works without
 
     seeds = tf.stack([tf.cast(seed, tf.int64), cycle])
     return tf.random.experimental.index_shuffle(number, seed=seeds, max_index=count - 1)
 
 
-def _batches(batch_at, batch_size, steps):
+def _batches(batch_at, batch_size, first_step, end):
     import tensorflow as tf
 
     def batch(step):
         return batch_at(step * batch_size + tf.range(batch_size, dtype=tf.int64))
 
-    return tf.data.Dataset.range(steps.start, steps.stop).map(batch).prefetch(2)
+    return tf.data.Dataset.range(first_step, end).map(batch).prefetch(2)
