@@ -1,6 +1,5 @@
 """Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
 
-import itertools
 import json
 import math
 import os
@@ -17,9 +16,8 @@ from rich.table import Table
 
 from callbacks import AttentionFigure
 from cli import UsageError, load_model, write_text
-from data import datasets
 from data.corpora import CorpusError, load_corpus
-from data.tokenizer import WordTokenizer
+from data.objectives import OBJECTIVES
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
@@ -95,25 +93,17 @@ def score_model(
     else:
         text, name_of_text = _read_corpus(corpus), corpus
     tokenizer = model.tokenizer
-    examples = datasets.make_examples(
-        text, tokenizer, model.context_length, every_token=model.is_causal
-    )
+    examples = OBJECTIVES[model.objective].read(text, tokenizer, model.context_length)
     if not examples.count:
         raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
-    if model.is_causal:
-        tokens = (token for piece in text.pieces() for token in tokenizer.split(piece))
-        predicted = itertools.islice(tokens, 1, None)
-    else:
-        words = [tokenizer.split(line) for line in text.sentences]
-        windows = datasets.cut_windows(words, model.context_length)
-        predicted = [word for window in windows for word in window[1:]]
-    characters = sum(len(word) + len(tokenizer.separator) for word in predicted)
+    predicted = examples.predicted_pieces(text, tokenizer)
+    characters = sum(len(piece) + len(tokenizer.separator) for piece in predicted)
 
     model.compile(
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), Perplexity(), MaskedAccuracy(), MaskedAccuracy(k=5)],
     )
-    dataset = datasets.evaluation_dataset(examples, batch_size)
+    dataset = examples.evaluation_batches(batch_size)
     model.evaluate(dataset.take(1), verbose=0)  # compiles
     begin = time.perf_counter()
     figures = model.evaluate(dataset, verbose=0, return_dict=True)
@@ -158,8 +148,7 @@ def _own_text(path, model):
         raise UsageError(
             f"{path}: {source} has changed since the model was trained on it; expected --corpus"
         )
-    at_lines = isinstance(model.tokenizer, WordTokenizer)
-    training, validation = corpus.split(split, at_lines)
+    training, validation = corpus.split(split, at_lines=model.tokenizer.loses_line_ends)
     if validation.length:
         return validation, f"the last {split:.0%} of {source}"
     return training, f"all of {source}"

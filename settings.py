@@ -74,11 +74,6 @@ class Settings:
     logs: str = "logs"
 
     @property
-    def every_token(self) -> bool:
-        """Whether the model predicts at every position, not only after a whole prefix."""
-        return self.model == "decoder"
-
-    @property
     def is_tiny(self) -> bool:
         """Whether starting the work of a training step costs more than doing it.
 

@@ -46,9 +46,10 @@ def main(argv: Sequence[str]) -> int:
         )
 
     cli.import_keras(threads=1 if settings.is_tiny else None)
-    import training  # only now: it imports Keras
+    import preparation  # only now: they import Keras
+    import training
 
-    data = training.prepare_data(settings, corpus)
+    data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
     training.print_plan(settings, data, model)
     if flags.dry_run:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
 import math
 import platform
 import shutil
@@ -19,108 +18,17 @@ import callbacks
 import models
 import runs
 from cli import UsageError
-from data import datasets
-from data.corpora import Corpus, split_lines
-from data.token_cache import cached_tokenizer
-from data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from data.corpora import Corpus
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from optimizers import make_optimizer, make_schedule
+from preparation import Data
 from settings import Settings
 
 # What is printed holds words of the user's text: nothing in them is markup.
 console = Console(
     highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
 )
-
-
-class Data(NamedTuple):
-    """A corpus made ready for training.
-
-    Attributes:
-        tokenizer: made of the text to train on.
-        training: what to train on.
-        evaluation: what figures are reported on: the part kept for validation, or what is trained
-            on where none is kept.
-        samples: pairs of a prompt and what follows it, for the tables of predictions.
-        probes: texts whose attention is drawn.
-    """
-
-    tokenizer: Tokenizer
-    training: datasets.Prefixes | datasets.Windows
-    evaluation: datasets.Prefixes | datasets.Windows
-    samples: list[tuple[str, str]]
-    probes: list[str]
-
-
-def prepare_data(settings: Settings, corpus: Corpus) -> Data:
-    """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
-
-    Raises:
-        UsageError: a corpus that leaves nothing to learn or nothing to validate on.
-    """
-    text, held_out = corpus.split(settings.validation_split, at_lines=settings.tokenizer == "word")
-    if not any(piece.strip() for piece in text.pieces()):
-        raise UsageError(
-            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            "leaves nothing to train on; expected a smaller share"
-        )
-    if settings.tokenizer == "char":
-        tokenizer = cached_tokenizer(text, CharTokenizer)
-    else:
-        kind = {"word": WordTokenizer, "bpe": BPETokenizer}[settings.tokenizer]
-        tokenizer = cached_tokenizer(text, kind, settings.vocabulary_size)
-    name = tokenizer.pieces_name
-    if len(tokenizer.pieces) < 2:
-        raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected at least two different {name} to "
-            f"train on, found {len(tokenizer.pieces)}"
-        )
-    training = datasets.make_examples(
-        text, tokenizer, settings.context_length, settings.every_token
-    )
-    if not training.count:
-        raise UsageError(
-            f"argument --corpus: {settings.corpus}: expected a line of at least two {name} to "
-            "train on, found none"
-        )
-    if settings.every_token and training.count < settings.context_length:
-        raise UsageError(
-            f"argument --context-length: {settings.corpus} has {training.count + 1} {name} to "
-            f"train on; expected fewer than that, got {settings.context_length}"
-        )
-    if settings.validation_split:
-        evaluation = datasets.make_examples(
-            held_out, tokenizer, settings.context_length, settings.every_token
-        )
-    else:
-        held_out, evaluation = text, training
-    if not evaluation.count:
-        raise UsageError(
-            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            f"holds no line of at least two {name}; expected a larger share, or 0"
-        )
-    lines, held_out = (_some_known_lines(part, tokenizer) for part in (text, held_out))
-    samples = [
-        (
-            tokenizer.decode(prompt),
-            " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
-        )
-        for prompt, followers in datasets.sample_prompts(held_out, settings.context_length)
-    ]
-    # With bpe a prompt may end inside a character.
-    samples = [
-        sample for sample in samples if "\N{REPLACEMENT CHARACTER}" not in sample[0]
-    ] or samples
-    probes = settings.probe or [
-        tokenizer.decode(datasets.sample_probe(lines, settings.context_length))
-    ]
-    for probe in probes:
-        if not probe.split():
-            raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
-        if not probe.isprintable() and probe != probe.encode(errors="ignore").decode():
-            raise UsageError(f"argument --probe: expected text, got {probe!r}")
-    return Data(tokenizer, training, evaluation, samples, probes)
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:
@@ -191,7 +99,7 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
     An epoch is `eval_every` steps, or else a pass over the text, or with `steps` 250 of them. The
     last one may be cut short by the number of steps. A step takes `accumulate` batches.
     """
-    a_pass = datasets.steps_per_epoch(data.training, settings.batch_size)
+    a_pass = data.training.steps_per_epoch(settings.batch_size)
     if settings.steps is None:
         batches, span = a_pass * settings.epochs, a_pass
     else:
@@ -203,10 +111,9 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
 
 def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
     """Says what is about to be trained, and on what."""
-    unit = "tokens" if settings.every_token else "prefixes"
     console.print(
         f"corpus  {settings.corpus}: {len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name} "
-        f"known, {data.training.count:,} {unit} to train on, "
+        f"known, {data.training.count:,} {data.training.unit} to train on, "
         + (
             f"{data.evaluation.count:,} to validate on\n"
             if settings.validation_split
@@ -265,7 +172,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     """
     for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
         leftover.unlink()
-    evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
+    evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
     watchers = make_callbacks(settings, data, folder, evaluation_data)
     span, batches = spans(settings, data)
     path = folder / runs.CHECKPOINT
@@ -280,7 +187,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     interrupt, divergence = callbacks.StopOnInterrupt(), callbacks.StopOnDivergence()
     if done < batches and not any(getattr(w, "has_stopped", False) for w in watchers):
         model.fit(
-            datasets.training_dataset(data.training, settings.batch_size, settings.seed, done),
+            data.training.training_batches(settings.batch_size, settings.seed, done),
             steps_per_epoch=span,
             initial_epoch=checkpoint.epoch,
             epochs=epochs,
@@ -327,9 +234,7 @@ def make_callbacks(
     scalars_every = settings.batch_scalars_every
     if scalars_every is None and settings.steps is not None:
         scalars_every = max(span // settings.accumulate // 25, 1)
-    tokens_per_batch = settings.batch_size
-    if settings.every_token:
-        tokens_per_batch *= data.training.length
+    tokens_per_batch = data.training.tokens_per_batch(settings.batch_size)
     watchers = [
         *([callbacks.AveragedWeights()] if settings.average else []),
         best,
@@ -342,7 +247,7 @@ def make_callbacks(
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
-    if settings.every_token and prompts:
+    if data.training.writes_on and prompts:
         watchers.append(callbacks.Continuations(folder / "continuations", prompts))
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
@@ -352,7 +257,7 @@ def make_callbacks(
 def report(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> None:
     """Evaluates what was saved and says how good it is, where it is, and what to do next."""
     best = keras.saving.load_model(folder / "best.keras")
-    evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
+    evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
     figures = {
         "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
         "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
@@ -364,8 +269,9 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
     }
     shutil.rmtree(folder / "hparams", ignore_errors=True)  # of a shorter training
     callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
-    if not settings.validation_split and not settings.every_token:
-        figures["best possible"] = datasets.best_possible(data.training)
+    best_possible = None if settings.validation_split else data.training.best_possible()
+    if best_possible is not None:
+        figures["best possible"] = best_possible
 
     part = "validation" if settings.validation_split else "training"
     table = Table(box=None, pad_edge=False)
@@ -399,14 +305,3 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         soft_wrap=True,
     )
     runs.write_json(folder / runs.RESULTS, figures)
-
-
-def _some_known_lines(text: Corpus, tokenizer: Tokenizer) -> list[list[int]]:
-    """Lines of at least two tokens, 2,000 at most, spread over the first 4 million characters.
-
-    Those without a token out of the vocabulary, if there are any; or else all.
-    """
-    lines = split_lines("".join(itertools.islice(text.pieces(), 64)))
-    encoded = tokenizer.encode_batch(lines[:: 1 + len(lines) // 2000])
-    encoded = [ids for ids in encoded if len(ids) > 1]
-    return [ids for ids in encoded if tokenizer.unknown_id not in ids] or encoded

@@ -33,6 +33,7 @@ def main() -> None:
     cli.import_keras()
     import keras
 
+    import preparation
     import training
     from data.corpora import load_corpus
     from settings import parse_settings
@@ -50,7 +51,7 @@ def main() -> None:
     argv = ["--preset", flags.preset, "--corpus", flags.corpus, "--steps", flags.steps]
     settings, _ = parse_settings(argv)
     corpus = load_corpus(settings.corpus)
-    data = training.prepare_data(settings, corpus)
+    data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
     make = keras.callbacks.CallbackList.__init__
 

@@ -23,15 +23,15 @@ from pathlib import Path
 sys.path.insert(0, {project!r})
 import cli
 cli.import_keras(threads={threads})
+import preparation
 import training
-from data import datasets
 from data.corpora import load_corpus
 from settings import Settings
 settings, corpus = Settings(), load_corpus("toy")
-data = training.prepare_data(settings, corpus)
+data = preparation.prepare_data(settings, corpus)
 model = training.build_model(settings, corpus, data)
-batches = datasets.training_dataset(data.training, settings.batch_size, settings.seed)
-evaluation_data = datasets.evaluation_dataset(data.evaluation, settings.batch_size)
+batches = data.training.training_batches(settings.batch_size, settings.seed)
+evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
 training.console.quiet = True
 with tempfile.TemporaryDirectory() as folder:
     watchers = []

@@ -52,6 +52,7 @@ def zoo() -> float:
     import cli
 
     cli.import_keras()
+    import preparation
     import training
     from data.corpora import load_corpus
     from settings import parse_settings
@@ -63,9 +64,9 @@ def zoo() -> float:
         path.write_text(characters + "".join(characters[i] for i in ids))
         settings, _ = parse_settings(["--preset", "gpt2-classic-char", "--corpus", str(path)])
         corpus = load_corpus(settings.corpus)
-        data = training.prepare_data(settings, corpus)
+        data = preparation.prepare_data(settings, corpus)
         model = training.build_model(settings, corpus, data)
-        dataset = training.datasets.training_dataset(data.training, settings.batch_size, seed=0)
+        dataset = data.training.training_batches(settings.batch_size, seed=0)
         return fit_seconds(model, dataset)
 
 

@@ -23,6 +23,7 @@ _BLOCK_BYTES = 2**20  # read at a time
 _PIECE = 2**16  # characters, at least
 _LONGEST_PIECE = 2 * _PIECE
 _WORD_END = re.compile(r"(?<=\S)[ \t\r\n]")
+_WORD_START = re.compile(r"(?<!\S)\S")
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # those of str.splitlines
 
 
@@ -101,7 +102,8 @@ class Corpus(NamedTuple):
         Args:
             validation_split: a share, 0 to 1.
             at_lines: whether to count and cut lines, those without a word left out. Otherwise
-                characters.
+                characters. Where lines would leave nothing on one side, a text is cut at the first
+                word after the share of its characters.
 
         Example:
 
@@ -112,12 +114,14 @@ class Corpus(NamedTuple):
         >>> validation.text
         'learn patterns'
         """
+        cut = int(self.length * (1 - validation_split))
         if at_lines:
             lines = array.array("q", _line_starts(self.pieces()))
             first = round(len(lines) * (1 - validation_split))
-            cut = lines[first] if first < len(lines) else self.length
-        else:
-            cut = int(self.length * (1 - validation_split))
+            if 0 < first < len(lines):
+                cut = lines[first]
+            elif validation_split:
+                cut = _next_word(self.pieces(), cut)
         cut += self.start
         return self._replace(stop=cut), self._replace(start=cut)
 
@@ -257,6 +261,18 @@ def _line_starts(pieces: Iterable[str]) -> Iterator[int]:
             if line[-1] in _LINE_ENDS:
                 is_blank = True
             position += len(line)
+
+
+def _next_word(pieces: Iterable[str], position: int) -> int:
+    """Where the first word starts at `position` or later; the text's length if none does."""
+    begin, before = 0, ""
+    for piece in pieces:
+        text = before + piece  # the first word may go on from the last piece
+        word = _WORD_START.search(text, max(position - begin, 0) + len(before))
+        if word:
+            return begin - len(before) + word.start()
+        begin, before = begin + len(piece), piece[-1]
+    return begin
 
 
 def _fetch(address: str) -> Path:

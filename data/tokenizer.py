@@ -34,11 +34,14 @@ class Tokenizer:
     special_tokens = ("[PAD]", "[UNK]")
 
     # What a subclass decides: how a text is normalised, how it is split, what stands between two
-    # pieces, and what the pieces are called.
+    # pieces, what the pieces are called, whether line ends are lost, so that a text may be cut only
+    # there, and whether `from_texts` takes a size of the vocabulary.
     normalizer = Sequence([])
     pre_tokenizer = None
     separator = ""
     pieces_name = "pieces"
+    loses_line_ends = False
+    takes_size = True
 
     def __init__(self, pieces: Iterable[str]):
         self.pieces = list(pieces)
@@ -130,6 +133,7 @@ class WordTokenizer(Tokenizer):
     pre_tokenizer = WhitespaceSplit()
     separator = " "
     pieces_name = "words"
+    loses_line_ends = True
 
     def __init__(self, words: Iterable[str]):
         super().__init__(words)
@@ -180,6 +184,7 @@ class CharTokenizer(Tokenizer):
 
     pre_tokenizer = Split(tokenizers.Regex(r"[\s\S]"), "isolated")
     pieces_name = "characters"
+    takes_size = False
 
     def __init__(self, characters: Iterable[str]):
         super().__init__(characters)
@@ -330,3 +335,6 @@ class BPETokenizer(Tokenizer):
 
     def get_config(self) -> dict:
         return {"merges": self.merges}
+
+
+TOKENIZERS = {"word": WordTokenizer, "char": CharTokenizer, "bpe": BPETokenizer}

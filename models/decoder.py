@@ -29,6 +29,7 @@ class DecoderLanguageModel(TransformerLanguageModel):
     """
 
     is_causal = True
+    objective = "windows"  # of `data.objectives`
 
     def __init__(self, *args, name: str = "decoder", **kwargs):
         super().__init__(*args, name=name, **kwargs)

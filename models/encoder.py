@@ -10,7 +10,7 @@ class EncoderLanguageModel(TransformerLanguageModel):
     """A Transformer encoder that reads a prefix of a text and predicts the token after it.
 
     Every position sees the whole prefix, also what lies to its right, so only the prediction at
-    the last token says something about the future: train it on prefixes (`data.datasets`), with
+    the last token says something about the future: train it on prefixes (`data.prefixes`), with
     weight on their last token. Padding (id 0) must be on the right; nothing attends to it, so the
     logits of real tokens do not depend on how much of it there is.
 
@@ -28,6 +28,7 @@ class EncoderLanguageModel(TransformerLanguageModel):
     """
 
     is_causal = False
+    objective = "prefixes"  # of `data.objectives`
 
     def __init__(self, *args, name: str = "encoder", **kwargs):
         super().__init__(*args, name=name, **kwargs)

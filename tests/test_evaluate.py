@@ -10,8 +10,8 @@ from PIL import Image
 
 import evaluation
 from cli import UsageError
-from data import datasets
 from data.corpora import TOY_SENTENCES
+from data.prefixes import Prefixes
 from models import EncoderLanguageModel
 from tests.conftest import run_script
 
@@ -92,11 +92,11 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     model = EncoderLanguageModel(tokenizer, context_length=4, provenance=provenance)
     path = tmp_path / "best.keras"
     model.save(path)
-    held_out = datasets.make_prefixes(
+    held_out = Prefixes(
         [tokenizer.encode(s) for s in ("i love models", "models learn patterns")], 4
     )
     score = evaluation.score_model(str(path), model)
-    expected = model.evaluate(datasets.evaluation_dataset(held_out, 2), verbose=0, return_dict=True)
+    expected = model.evaluate(held_out.evaluation_batches(2), verbose=0, return_dict=True)
     assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
     assert score.text == f"the last 34% of {text}"
 

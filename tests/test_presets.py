@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import preparation
 import training
 from cli import UsageError
 from data.corpora import load_corpus
@@ -67,7 +68,7 @@ def test_the_characters_presets_make_models_of_the_size_that_they_say(tmp_path):
     corpus = load_corpus(str(text))
     for name in list(PRESETS)[1:]:
         settings, _ = parse_settings(["--preset", name, "--corpus", str(text)])
-        data = training.prepare_data(settings, corpus)
+        data = preparation.prepare_data(settings, corpus)
         model = training.build_model(settings, corpus, data)
         least, most = (10_500_000, 10_700_000) if name.endswith("gpu") else (790_000, 820_000)
         assert least < model.count_params() < most

@@ -14,10 +14,11 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
+import preparation
 import training
 from callbacks import spread_epochs
-from data import datasets
 from data.corpora import load_corpus
+from data.prefixes import Prefixes
 from settings import Settings, parse_settings
 from tests.conftest import PROJECT, run_script
 
@@ -50,9 +51,9 @@ def evaluate(path, sentences):
     """The figures of a saved model on all prefixes of these sentences."""
     model = cli.load_model(str(path))
     token_ids = model.tokenizer.encode_batch(sentences)
-    prefixes = datasets.make_prefixes(token_ids, model.context_length)
+    prefixes = Prefixes(token_ids, model.context_length)
     model.jit_compile = False  # quicker than compiling it
-    return model.evaluate(datasets.evaluation_dataset(prefixes, 8), verbose=0, return_dict=True)
+    return model.evaluate(prefixes.evaluation_batches(8), verbose=0, return_dict=True)
 
 
 def assert_usage_error(status, errors, message):
@@ -158,7 +159,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(toy_run, again):
 def test_another_seed_gives_other_weights():
     corpus = load_corpus("toy")
     models = [
-        training.build_model(settings, corpus, training.prepare_data(settings, corpus))
+        training.build_model(settings, corpus, preparation.prepare_data(settings, corpus))
         for settings in (Settings(seed=0), Settings(seed=0), Settings(seed=1))
     ]
     first, same, other = (np.array(model.trainable_variables[0]) for model in models)

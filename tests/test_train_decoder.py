@@ -32,7 +32,7 @@ def test_it_learns_a_text_from_left_to_right(
     assert result.returncode == 0, result.stderr
     path = str(tmp_path / "run" / "best.keras")
     model = cli.load_model(path)
-    assert model.is_causal
+    assert model.objective == "windows"
     assert model.predict_next(prompt, k=1)[0][0] == answer
 
     texts = read_events(tmp_path / "run" / "continuations")["continuations"]
@@ -47,6 +47,22 @@ def test_it_learns_a_text_from_left_to_right(
         score.loss / math.log(2) / characters_a_token, rel=0.05
     )
     assert score.unknown == 0
+    row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))
+    assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
+
+
+def test_words_of_one_long_line_are_learned_and_scored_on_its_end(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(40 * LINE.replace("\n", " ") + 8 * "seven two ")
+    result = run_script(
+        *("train.py", "--model", "decoder", "--corpus", text, "--validation-split", 0.05),
+        *("--logs", tmp_path, "--run-name", "run", "--context-length", 8, "--epochs", 1),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "281 tokens to train on, 13 to validate on" in result.stdout
+    path = str(tmp_path / "run" / "best.keras")
+    score = evaluation.score_model(path, cli.load_model(path))
+    assert score.text == f"the last 5% of {text}"
     row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))
     assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
 

@@ -9,8 +9,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 from tensorboard.util import tensor_util
 
-from data import datasets
 from data.corpora import TOY_SENTENCES
+from data.prefixes import Prefixes
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy
 from models import EncoderLanguageModel
@@ -54,8 +54,8 @@ def model(tokenizer):
 @pytest.fixture
 def examples(tokenizer):
     """The prefixes of the toy corpus, in two batches of 8."""
-    prefixes = datasets.make_prefixes(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
-    return datasets.evaluation_dataset(prefixes, batch_size=8)
+    prefixes = Prefixes(tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    return prefixes.evaluation_batches(batch_size=8)
 
 
 @pytest.fixture

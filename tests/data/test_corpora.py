@@ -307,6 +307,34 @@ def test_lines_longer_than_a_piece_are_counted_once(write):
     assert (training.sentences, validation.sentences) == (lines[:2], lines[2:])
 
 
+@pytest.mark.parametrize(
+    ("text", "split", "training"),
+    [
+        ("one two three four five", 0.4, "one two three "),
+        ("one two three four five", 0.1, "one two three four five"),
+        ("one two three four five", 0.99, ""),
+        ("one two three four five", 0, "one two three four five"),
+        ("\n\n one  two three\n", 0.5, "\n\n one  two "),
+        ("one two\nthree four five six", 0.05, "one two\nthree four five six"),
+        ("one two\nthree four five six", 0.2, "one two\nthree four five "),
+        ("one\ntwo three four five", 0.8, "one\n"),
+    ],
+)
+def test_a_text_that_lines_cannot_split_is_split_at_a_word(write, text, split, training):
+    parts = load_corpus(str(write(text))).split(split, at_lines=True)
+    assert [part.text for part in parts] == [training, text[len(training) :]]
+
+
+@pytest.mark.parametrize("split", [0.01, 0.3, 0.5, 0.7, 0.9])
+def test_no_word_of_a_line_longer_than_many_pieces_is_cut(write, split):
+    text = " ".join(f"word{number}" for number in range(60_000)) + " " + 300_000 * "a" + " end"
+    training, validation = load_corpus(str(write(text))).split(split, at_lines=True)
+    words = training.text.split() + validation.text.split()
+    assert words == text.split()
+    assert training.length >= len(text) * (1 - split) - 1
+    assert 0 < validation.length <= len(text) * split + 1
+
+
 @pytest.mark.parametrize(("split", "kept"), [(0, 11), (0.1, 9), (0.5, 5)])
 def test_a_text_of_characters_is_cut_anywhere(write, split, kept):
     text = "one\ntwo\n\n t"

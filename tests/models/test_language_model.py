@@ -15,7 +15,7 @@ from keras import ops
 
 import models
 from data.corpora import TOY_SENTENCES
-from data.datasets import evaluation_dataset, make_prefixes
+from data.prefixes import Prefixes
 from data.tokenizer import WordTokenizer
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
@@ -27,8 +27,8 @@ TOKEN_IDS = np.array([[2, 3, 4, 5], [6, 7, 0, 0], [1, 8, 9, 0]], "int32")
 
 
 def compile_and_fit(model, **arguments):
-    prefixes = make_prefixes(model.tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
-    examples = next(evaluation_dataset(prefixes, batch_size=16).as_numpy_iterator())
+    prefixes = Prefixes(model.tokenizer.encode_batch(TOY_SENTENCES), context_length=4)
+    examples = next(prefixes.evaluation_batches(batch_size=16).as_numpy_iterator())
     model.compile(
         optimizer=keras.optimizers.Adam(0.01),
         loss=MaskedCrossentropy(),

@@ -1,0 +1,6 @@
+"""What a model can learn from a text, by the name that its class gives as `objective`."""
+
+from data.prefixes import Prefixes
+from data.windows import Windows
+
+OBJECTIVES = {"prefixes": Prefixes, "windows": Windows}

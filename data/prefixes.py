@@ -1,0 +1,143 @@
+"""The objective of a model that reads a whole prefix: what comes after it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from data.corpora import Corpus
+from data.cut_windows import cut_windows
+from data.examples import Examples, permuted
+from data.tokenizer import Tokenizer
+
+
+class Prefixes(Examples):
+    """The progressive prefixes of sentences, each with the token that follows it.
+
+    `[2, 3, 4]` becomes `[2] -> 3` and `[2, 3] -> 4`. A sentence longer than `context_length` tokens
+    is cut into windows of that many first. Written out, a window of T + 1 tokens would take T rows
+    of T. So only the windows are kept, and each batch is written out when its turn comes.
+
+    In a batch only the last token of a prefix has a target and a weight of 1. Each epoch of
+    training holds every prefix once: epoch e shuffles them by a permutation that (seed, e) makes,
+    and its last batch is filled up with padding, since batches of one shape are compiled once.
+
+    Args:
+        sentences: token ids, one list a sentence. A sentence of one token gives nothing.
+        context_length: longest window, in tokens, at least 2.
+
+    Attributes:
+        windows: int32, (windows, T + 1), padded on the right with id 0.
+        rows: int32, (prefixes,), in which window each prefix lies.
+        lengths: int32, (prefixes,), of how many tokens it is.
+
+    Example:
+
+    >>> prefixes = Prefixes([[2, 3, 4], [5, 6]], context_length=4)
+    >>> prefixes.windows.tolist(), prefixes.rows.tolist(), prefixes.lengths.tolist()
+    ([[2, 3, 4], [5, 6, 0]], [0, 0, 1], [1, 2, 1])
+    >>> prefixes.targets.tolist()
+    [3, 4, 6]
+    """
+
+    unit = "prefixes"
+    writes_on = False
+
+    def __init__(self, sentences: Iterable[list[int]], context_length: int):
+        cut = [window for window in cut_windows(sentences, context_length) if len(window) > 1]
+        self.context_length = context_length
+        self.windows = np.zeros((len(cut), max(map(len, cut), default=1)), "int32")
+        for row, window in zip(self.windows, cut, strict=True):
+            row[: len(window)] = window
+        lengths = [length for window in cut for length in range(1, len(window))]
+        self.lengths = np.array(lengths, "int32")
+        prefixes_of_each = [len(window) - 1 for window in cut]
+        self.rows = np.repeat(np.arange(len(cut), dtype="int32"), prefixes_of_each)
+
+    @classmethod
+    def read(cls, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> "Prefixes":
+        """The prefixes of each line of a text."""
+        return cls(tokenizer.encode_batch(corpus.sentences), context_length)
+
+    @property
+    def count(self) -> int:
+        """How many prefixes there are."""
+        return len(self.rows)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The token that follows each prefix, int32, (prefixes,)."""
+        return self.windows[self.rows, self.lengths]
+
+    def tokens_per_batch(self, batch_size: int) -> int:
+        return batch_size
+
+    def sequences(self) -> list[list[int]]:
+        return [window[window > 0].tolist() for window in self.windows[:2000]]
+
+    def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
+        for sentence in corpus.sentences:
+            for window in cut_windows([tokenizer.split(sentence)], self.context_length):
+                yield from window[1:]
+
+    def best_possible(self) -> dict[str, float]:
+        """The best figures that any model can reach on these prefixes.
+
+        A prefix that is followed by several different tokens can't be predicted with certainty: the
+        best that a model can do is to give each follower the share of times that it follows. The
+        loss is then the conditional entropy of the target given the prefix; the accuracy is that of
+        always choosing the most frequent follower.
+
+        Returns:
+            "loss" in nats, "accuracy" between 0 and 1, and "perplexity".
+
+        Example:
+
+        >>> figures = Prefixes([[2, 3], [2, 4]], context_length=2).best_possible()
+        >>> round(figures["loss"], 4), figures["accuracy"]  # log 2, and one right of two
+        (0.6931, 0.5)
+        """
+        followers = defaultdict(Counter)
+        for row, length in zip(self.rows, self.lengths, strict=True):
+            window = self.windows[row]
+            followers[window[:length].tobytes()][window[length]] += 1
+        loss = right = 0.0
+        for counter in followers.values():
+            counts = np.array(list(counter.values()))
+            loss -= np.sum(counts * np.log(counts / counts.sum()))
+            right += counts.max()
+        loss, accuracy = float(loss / self.count), float(right / self.count)
+        return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
+
+    def _random_batch(self, batch_size, seed):
+        import tensorflow as tf
+
+        write_out = self._batch_in_order()
+        places_per_epoch = self.steps_per_epoch(batch_size) * batch_size
+
+        def batch(places):
+            epoch, places = places[0] // places_per_epoch, places % places_per_epoch
+            numbers = permuted(tf.minimum(places, self.count - 1), seed, epoch, self.count)
+            return write_out(tf.where(places < self.count, numbers, self.count))
+
+        return batch
+
+    def _batch_in_order(self):
+        """A function from numbers of prefixes, (B,), to a batch; too large a number: padding."""
+        import tensorflow as tf
+
+        all_windows = tf.constant(self.windows)
+        all_rows = tf.constant(np.pad(self.rows, (0, 1)))
+        all_lengths = tf.constant(np.pad(self.lengths, (0, 1)))
+
+        def write_out(numbers):
+            numbers = tf.minimum(numbers, self.count)
+            windows = tf.gather(all_windows, tf.gather(all_rows, numbers))  # (B, T + 1)
+            lengths = tf.gather(all_lengths, numbers)[:, None]  # (B, 1)
+            positions = tf.range(windows.shape[1] - 1)  # (T,)
+            is_last = positions == lengths - 1  # (B, T)
+            token_ids = tf.where(positions < lengths, windows[:, :-1], 0)
+            targets = tf.where(is_last, windows[:, 1:], 0)
+            return token_ids, targets, tf.cast(is_last, tf.float32)
+
+        return write_out

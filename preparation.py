@@ -1,0 +1,131 @@
+"""From a corpus to what a model is trained on, evaluated on and shown."""
+
+from typing import NamedTuple
+
+import callbacks
+import models
+from cli import UsageError
+from data.corpora import Corpus
+from data.examples import Examples
+from data.objectives import OBJECTIVES
+from data.token_cache import cached_tokenizer
+from data.tokenizer import TOKENIZERS, Tokenizer
+from settings import Settings
+
+
+class Data(NamedTuple):
+    """A corpus made ready for training.
+
+    Attributes:
+        tokenizer: made of the text to train on.
+        training: what to train on.
+        evaluation: what figures are reported on: the part kept for validation, or what is trained
+            on where none is kept.
+        samples: pairs of a prompt and what follows it, for the tables of predictions.
+        probes: texts whose attention is drawn.
+    """
+
+    tokenizer: Tokenizer
+    training: Examples
+    evaluation: Examples
+    samples: list[tuple[str, str]]
+    probes: list[str]
+
+
+def prepare_data(settings: Settings, corpus: Corpus) -> Data:
+    """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
+
+    Raises:
+        UsageError: a corpus that leaves nothing to learn or nothing to validate on.
+    """
+    kind = TOKENIZERS[settings.tokenizer]
+    text, held_out = corpus.split(settings.validation_split, at_lines=kind.loses_line_ends)
+    tokenizer = _tokenizer(settings, text)
+    training = _training_examples(settings, text, tokenizer)
+    if settings.validation_split:
+        evaluation = _evaluation_examples(settings, held_out, tokenizer)
+    else:
+        held_out, evaluation = text, training
+    samples = _samples(tokenizer, (evaluation, held_out), (training, text))
+    probes = _probes(settings) or [tokenizer.decode(training.probe(text, tokenizer))]
+    return Data(tokenizer, training, evaluation, samples, probes)
+
+
+def _tokenizer(settings, text):
+    if not any(piece.strip() for piece in text.pieces()):
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            "leaves nothing to train on; expected a smaller share"
+        )
+    kind = TOKENIZERS[settings.tokenizer]
+    size = [settings.vocabulary_size] if kind.takes_size else []
+    tokenizer = cached_tokenizer(text, kind, *size)
+    if len(tokenizer.pieces) < 2:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected at least two different "
+            f"{tokenizer.pieces_name} to train on, found {len(tokenizer.pieces)}"
+        )
+    return tokenizer
+
+
+def _training_examples(settings, text, tokenizer):
+    training = _examples(settings, text, tokenizer)
+    if not training.count:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected a line of at least two "
+            f"{tokenizer.pieces_name} to train on, found none"
+        )
+    if settings.context_length > training.longest_context:
+        raise UsageError(
+            f"argument --context-length: {settings.corpus} has {training.longest_context + 1} "
+            f"{tokenizer.pieces_name} to train on; expected fewer than that, "
+            f"got {settings.context_length}"
+        )
+    return training
+
+
+def _evaluation_examples(settings, held_out, tokenizer):
+    evaluation = _examples(settings, held_out, tokenizer)
+    if not evaluation.count:
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            f"holds no line of at least two {tokenizer.pieces_name}; expected a larger share, or 0"
+        )
+    return evaluation
+
+
+def _examples(settings, text, tokenizer):
+    objective = OBJECTIVES[models.ZOO[settings.model].objective]
+    return objective.read(text, tokenizer, settings.context_length)
+
+
+def _samples(tokenizer, *parts):
+    """Of the first part that has prompts fit to be read; or else of the last one, as they are."""
+    for examples, text in parts:
+        prompts = examples.prompts(text, tokenizer)
+        readable = [prompt for prompt in prompts if _is_readable(tokenizer, prompt[0])]
+        if readable:
+            break
+    return [
+        (
+            tokenizer.decode(prompt),
+            " / ".join(callbacks.visible(token) for token in tokenizer.tokens(followers)),
+        )
+        for prompt, followers in readable or prompts
+    ]
+
+
+def _is_readable(tokenizer, prompt):
+    text = tokenizer.decode(prompt)
+    is_known = tokenizer.unknown_id not in prompt
+    # With bpe a prompt may end inside a character.
+    return is_known and text.strip() and "\N{REPLACEMENT CHARACTER}" not in text
+
+
+def _probes(settings):
+    for probe in settings.probe or []:
+        if not probe.split():
+            raise UsageError(f"argument --probe: expected at least one word, got {probe!r}")
+        if not probe.isprintable() and probe != probe.encode(errors="ignore").decode():
+            raise UsageError(f"argument --probe: expected text, got {probe!r}")
+    return settings.probe

@@ -1,0 +1,81 @@
+"""From a corpus to what is trained on and shown."""
+
+import pytest
+
+import preparation
+import settings
+import training
+from data.corpora import load_corpus
+from data.tokenizer import TOKENIZERS
+
+SUMS = 20 * "".join(f"{a}+{b}={a + b}\n" for a in range(5) for b in range(5))
+CHINESE = 20 * "春眠不觉晓\n处处闻啼鸟\n夜来风雨声\n花落知多少\n"
+BLANK_END = 40 * "i love deep learning\n" + 120 * "\n"
+LETTERS = 10 * "a\nb\nc\nd\n"
+
+
+def prepare(tmp_path, text, *arguments):
+    """The settings, the corpus and the data of a text."""
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    parsed, _ = settings.parse_settings(["--corpus", str(path), *map(str, arguments)])
+    corpus = load_corpus(str(path))
+    return parsed, corpus, preparation.prepare_data(parsed, corpus)
+
+
+def test_every_tokenizer_that_can_be_asked_for_is_there():
+    assert set(settings.TOKENIZERS) == set(TOKENIZERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        (SUMS, ["--tokenizer=word"]),
+        (CHINESE, ["--tokenizer=word", "--context-length=4"]),
+        (BLANK_END, ["--tokenizer=char"]),
+        (BLANK_END, ["--tokenizer=bpe", "--vocabulary-size=270"]),
+        (LETTERS, ["--tokenizer=char", "--context-length=8"]),
+    ],
+    ids=["sums", "Chinese", "blank end", "blank end in bytes", "letters"],
+)
+def test_a_causal_model_is_shown_something_of_any_text(tmp_path, text, arguments):
+    parsed, corpus, data = prepare(tmp_path, text, "--model=decoder", *arguments)
+    (probe,) = data.probes
+    assert len(data.tokenizer.encode(probe)) > 1
+    assert len({prompt for prompt, _ in data.samples}) == len(data.samples) > 1
+    model = training.build_model(parsed, corpus, data)
+    prompts = [prompt for prompt, _ in data.samples]
+    assert all(prompt.strip() for prompt in prompts)
+    assert len(model.next_token_probabilities(prompts)) == len(prompts)
+    assert model.attention(probe)[0] == data.tokenizer.split(probe)
+
+
+def test_prompts_are_of_the_validation_part_where_its_lines_are_too_short(tmp_path):
+    text = 45 * "one\ntwo\n" + 5 * "two\none\n"
+    _, _, data = prepare(tmp_path, text, "--model=decoder", "--context-length=4")
+    assert data.samples == [("two one", "two"), ("two one two", "one")]
+
+
+def test_the_few_lines_that_can_be_shown_are_found_among_many(tmp_path):
+    text = "".join("to be\n" if number % 300 == 1 else "word\n" for number in range(4_500))
+    _, _, data = prepare(tmp_path, text, "--model=encoder")
+    assert data.samples == [("to", "be")]
+    assert data.probes == ["to"]
+
+
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+def test_no_prompt_spells_out_that_a_character_is_unknown(model):
+    toy = load_corpus("toy")
+    arguments = ["--tokenizer=char", "--validation-split=0.2", f"--model={model}"]
+    parsed, _ = settings.parse_settings(arguments)
+    data = preparation.prepare_data(parsed, toy)
+    assert len(data.samples) == 8
+    prompts = [prompt for prompt, _ in data.samples]
+    assert not any("UNK" in prompt for prompt in prompts)
+    assert len(training.build_model(parsed, toy, data).next_token_probabilities(prompts)) == 8
+
+
+def test_prompts_of_unknown_words_are_taken_where_there_are_no_others(tmp_path):
+    text = "".join(f"new{number} a\nodd{number} b\n" for number in range(20))
+    _, _, data = prepare(tmp_path, text, "--vocabulary-size=2")
+    assert data.samples == [("[UNK]", "a / b")]
