@@ -79,6 +79,7 @@ def setting(
     none: str = "none",
     file_default=None,
     aliases: tuple[str, ...] = (),
+    metavar: str | None = None,
 ):
     """A field of a dataclass of settings, with all that a flag needs to know.
 
@@ -91,6 +92,7 @@ def setting(
         none: what None means, in a word.
         file_default: the default for any other corpus. Default None: the same.
         aliases: other names of the flag.
+        metavar: what stands for its value. Default None: what suits a number.
     """
     return dataclasses.field(default=default, metadata={**locals()})
 
@@ -213,8 +215,8 @@ class Architecture:
             raise SettingError("num_kv_heads", wanted, self.num_kv_heads)
         head_dim = self.d_model // self.num_heads
         if self.position == "rotary" and head_dim % 2:
-            wanted = "another with an odd `d_model` / `num_heads`, for rotary turns pairs"
-            raise SettingError("position", wanted, self.position)
+            wanted = f"an even multiple of `num_heads` {self.num_heads} with `position` rotary"
+            raise SettingError("d_model", wanted, self.d_model)
 
 
 def describe(settings: type) -> str:

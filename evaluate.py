@@ -1,11 +1,11 @@
 """Score saved models on a text, or draw one's attention: `python evaluate.py logs/*/best.keras`.
 
-`evaluation.py` does the work.
+`experiments/evaluation.py` does the work.
 """
 
 from collections.abc import Sequence
 
-import cli
+from experiments import cli
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     flags = make_parser().parse_args(argv)
     check_flags(flags)
     cli.import_keras()
-    import evaluation  # only now: it imports Keras
+    from experiments import evaluation  # only now: it imports Keras
 
     if flags.attention is not None:
         evaluation.draw_attention(flags.paths[0], flags.attention, flags.output)

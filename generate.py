@@ -1,12 +1,12 @@
 """Continue texts with a saved model: `python generate.py logs/RUN/best.keras "To be"`.
 
-`generation.py` does the work.
+`experiments/texts.py` does the work.
 """
 
 import sys
 from collections.abc import Sequence
 
-import cli
+from experiments import cli
 
 SAMPLING = ("temperature", "top_k", "top_p", "seed")
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     is_interactive = not flags.prompts and sys.stdin.isatty()
     prompts = flags.prompts or ([] if is_interactive else [read_prompt()])
     cli.import_keras()
-    import generation  # only now: it imports Keras
+    from experiments import texts  # only now: it imports Keras
 
     model = cli.load_model(flags.model)
     sampling = {name: getattr(flags, name) for name in SAMPLING if getattr(flags, name) is not None}
@@ -83,9 +83,9 @@ def main(argv: Sequence[str]) -> int:
     if flags.greedy:
         sampling["top_k"] = 1
     if is_interactive:
-        generation.converse(model, flags.num_samples, sampling, flags.output)
+        texts.converse(model, flags.num_samples, sampling, flags.output)
     else:
-        generation.print_texts(model, prompts, flags.num_samples, sampling, flags.output)
+        texts.print_texts(model, prompts, flags.num_samples, sampling, flags.output)
     return 0
 
 

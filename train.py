@@ -2,17 +2,15 @@
 
 Everything about a run lands in one folder, logs/<run>/: its settings (config.json), the best and
 the last model (best.keras, last.keras), a checkpoint to go on from (checkpoint.npz), its figures
-(results.json), and TensorBoard's event files. `training.py` does the work.
+(results.json), and TensorBoard's event files. `experiments/training.py` does the work.
 """
 
 import sys
 from collections.abc import Sequence
 
-import cli
-import presets
-import runs
 from data.corpora import CorpusError, is_address, load_corpus
-from settings import Settings, make_parser, parse_settings, resume_settings
+from experiments import cli, presets, runs
+from experiments.settings import Settings, make_parser, parse_settings, resume_settings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,8 +44,10 @@ def main(argv: Sequence[str]) -> int:
         )
 
     cli.import_keras(threads=1 if settings.is_tiny else None)
-    import preparation  # only now: they import Keras
-    import training
+    from experiments import (
+        preparation,  # only now: they import Keras
+        training,
+    )
 
     data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)

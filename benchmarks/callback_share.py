@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import cli
+from experiments import cli
 
 HOOKS = [
     *("on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_test_begin"),
@@ -33,10 +33,9 @@ def main() -> None:
     cli.import_keras()
     import keras
 
-    import preparation
-    import training
     from data.corpora import load_corpus
-    from settings import parse_settings
+    from experiments import preparation, training
+    from experiments.settings import parse_settings
 
     seconds = defaultdict(float)
 

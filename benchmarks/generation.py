@@ -27,7 +27,7 @@ CALLS = 5
 def make_model():
     """Our untrained model of 65 characters."""
     sys.path.insert(0, str(PROJECT))
-    import cli
+    from experiments import cli
 
     cli.import_keras()
     from data.tokenizer import CharTokenizer

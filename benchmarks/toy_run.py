@@ -21,12 +21,12 @@ FIT = """
 import sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, {project!r})
-import cli
+from experiments import cli
 cli.import_keras(threads={threads})
-import preparation
-import training
+from experiments import preparation
+from experiments import training
 from data.corpora import load_corpus
-from settings import Settings
+from experiments.settings import Settings
 settings, corpus = Settings(), load_corpus("toy")
 data = preparation.prepare_data(settings, corpus)
 model = training.build_model(settings, corpus, data)

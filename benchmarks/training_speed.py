@@ -49,13 +49,12 @@ def zoo() -> float:
     import tempfile
 
     sys.path.insert(0, str(PROJECT))
-    import cli
+    from experiments import cli
 
     cli.import_keras()
-    import preparation
-    import training
     from data.corpora import load_corpus
-    from settings import parse_settings
+    from experiments import preparation, training
+    from experiments.settings import parse_settings
 
     ids = next(batches())[0].ravel().repeat(20)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-import cli
+from experiments import cli
 from tests.conftest import PROJECT, run_script
 
 SCRIPTS = sorted(
@@ -21,7 +21,7 @@ SCRIPTS = sorted(
 
 def run_main(body, **options):
     """Runs a script whose `main(argv)` has this body, as the project's scripts are run."""
-    script = f"import cli, sys\ndef main(argv):\n    {body}\ncli.run(main)"
+    script = f"import sys\nfrom experiments import cli\ndef main(argv):\n    {body}\ncli.run(main)"
     return run_script("-c", script, **options)
 
 
@@ -73,7 +73,8 @@ def test_an_interrupt_is_one_line_and_status_130():
 @pytest.mark.parametrize("answer", ["pass", "raise ImportError('initialization failed')"])
 def test_an_interrupt_ends_the_script_whatever_a_library_makes_of_it(answer):
     script = f"""
-import cli, signal
+import signal
+from experiments import cli
 
 def library():
     try:
@@ -117,8 +118,8 @@ def into_a_closed_pipe(*arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["-c", "import cli\ncli.run(lambda argv: print('x' * 100_000) or 0)"],
-        ["-c", "import cli\ncli.run(lambda argv: print('x') or 0)"],
+        ["-c", "from experiments import cli\ncli.run(lambda argv: print('x' * 100_000) or 0)"],
+        ["-c", "from experiments import cli\ncli.run(lambda argv: print('x') or 0)"],
         ["train.py", "--help"],
     ],
 )

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import evaluation
-from cli import UsageError
 from data.corpora import TOY_SENTENCES
 from data.prefixes import Prefixes
+from experiments import evaluation
+from experiments.cli import UsageError
 from models import EncoderLanguageModel
 from tests.conftest import run_script
 

@@ -9,9 +9,9 @@ import keras
 import pytest
 
 import generate
-import generation
-from cli import UsageError
 from data.tokenizer import CharTokenizer
+from experiments import texts
+from experiments.cli import UsageError
 from models import DecoderLanguageModel
 from tests.conftest import PROJECT, run_script
 
@@ -77,7 +77,7 @@ def test_the_text_is_printed_as_it_comes(model, capsys):
                 seen.append(capsys.readouterr().out)
                 yield [piece, "x"]
 
-    generation.print_texts(Slow(), ["ab"], num_samples=2, sampling={})
+    texts.print_texts(Slow(), ["ab"], num_samples=2, sampling={})
     assert seen == ["", "--- 1 of 2 ---\nabd"]
     assert capsys.readouterr().out == "e\n--- 2 of 2 ---\nabxx\n"
 
@@ -222,4 +222,4 @@ def test_everybodys_first_model_continues_a_text(toy_run, capsys):
 def test_a_file_that_cannot_be_written_is_refused(model, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match=r"folder: expected a file to write \(Is a directory\)"):
-        generation.print_texts(model, ["a"], 1, {"max_new_tokens": 1}, str(tmp_path / "folder"))
+        texts.print_texts(model, ["a"], 1, {"max_new_tokens": 1}, str(tmp_path / "folder"))

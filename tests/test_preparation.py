@@ -2,11 +2,9 @@
 
 import pytest
 
-import preparation
-import settings
-import training
 from data.corpora import load_corpus
 from data.tokenizer import TOKENIZERS
+from experiments import preparation, settings, training
 
 SUMS = 20 * "".join(f"{a}+{b}={a + b}\n" for a in range(5) for b in range(5))
 CHINESE = 20 * "春眠不觉晓\n处处闻啼鸟\n夜来风雨声\n花落知多少\n"

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-import preparation
-import training
-from cli import UsageError
 from data.corpora import load_corpus
-from presets import PRESETS
-from settings import Settings, parse_settings
+from experiments import preparation, training
+from experiments.cli import UsageError
+from experiments.presets import PRESETS
+from experiments.settings import Settings, parse_settings
 from tests.conftest import run_script
 
 
@@ -24,7 +23,7 @@ def test_flags_and_config_override_a_preset(tmp_path):
     config.write_text(json.dumps({"heads": 8, "layers": 3}))
     argv = ["--preset", "shakespeare-char-cpu", "--config", str(config), "--heads", "2"]
     settings, _ = parse_settings(argv)
-    assert (settings.heads, settings.layers, settings.d_model) == (2, 3, 128)
+    assert (settings.num_heads, settings.num_layers, settings.d_model) == (2, 3, 128)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import time
 import numpy as np
 import pytest
 
-import cli
-import runs
+from experiments import cli, runs
 from tests.callbacks.conftest import read_events
 from tests.conftest import PROJECT, run_script
 
@@ -27,7 +26,7 @@ FLAGS = [
 ]
 # Checkpoints at every epoch, not only as often as their share of the time allows.
 EVERY_EPOCH = (
-    "import sys, callbacks, cli, train; sys.argv[0] = 'train.py'; "
+    "import sys, callbacks, train; from experiments import cli; sys.argv[0] = 'train.py'; "
     "callbacks.Checkpoint.__init__.__defaults__ = ((), None, 1.0); cli.run(train.main)"
 )
 

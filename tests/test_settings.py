@@ -6,23 +6,25 @@ import re
 
 import pytest
 
-from cli import UsageError
+from architecture import SettingError
 from data.tokenizer import BPETokenizer
-from settings import (
+from experiments.cli import UsageError
+from experiments.settings import (
     CHAR_DEFAULTS,
+    FIELDS,
     FILE_DEFAULTS,
-    MODELS,
     SMALLEST_BPE_VOCABULARY,
     Settings,
     make_parser,
     parse_settings,
     resume_settings,
 )
+from tests.conftest import PROJECT
 
 GIVEN = Settings(
     model="decoder",
-    layers=3,
-    heads=4,
+    num_layers=3,
+    num_heads=4,
     d_model=32,
     dff=5,
     dropout=0.25,
@@ -31,10 +33,11 @@ GIVEN = Settings(
     norm="rms",
     norm_placement="pre",
     qk_norm=True,
-    kv_heads=2,
+    num_kv_heads=2,
+    attention_dropout=0.1,
     activation="swiglu",
     tie_embeddings=True,
-    bias=False,
+    use_bias=False,
     output_scale=0.5,
     corpus="some/text.txt",
     tokenizer="char",
@@ -65,22 +68,23 @@ GIVEN = Settings(
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
     *("layers", "num-layers", "heads", "num-heads", "d-model", "dff", "epochs", "batch-size"),
-    *("attention-every", "batch-scalars-every", "kv-heads", "steps", "eval-every"),
-    *("patience", "accumulate"),
+    *("attention-every", "batch-scalars-every", "num-kv-heads", "kv-heads", "steps", "eval-every"),
+    *("patience", "accumulate", "context-length"),
 ]
 BAD_VALUES = [
     (COUNTS, ["0", "-1", "1.5", "nan", "abc", ""], "a whole number of at least 1"),
-    (["context-length", "vocabulary-size"], ["1", "0", "-1", "2.5", "inf", "abc", ""],
+    (["vocabulary-size"], ["1", "0", "-1", "2.5", "inf", "abc", ""],
      "a whole number of at least 2"),
     (["seed"], ["-1", "2147483648", "1.5", "nan", "abc", ""],
      "a whole number of at least 0 and below 2147483648"),
-    (["dropout", "validation-split", "average"], ["-0.1", "1", "1.5", "nan", "inf", "abc", ""],
+    (["dropout", "attention-dropout", "validation-split", "average"],
+     ["-0.1", "1", "1.5", "nan", "inf", "abc", ""],
      "a number of at least 0 and below 1"),
     (["learning-rate", "lr", "output-scale", "weight-decay", "clip-norm"],
      ["-1", "-1e-3", "nan", "inf", "-inf", "abc", ""],
      "a number of at least 0"),
     (["resume"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a run"),
-    (["rotary-wavelength"], ["1", "0", "-3", "nan", "inf", "abc", ""], "a number of at least 2"),
+    (["rotary-wavelength"], ["1", "0", "-3", "nan", "inf", "abc", ""], "a number above 1"),
     (["run-name"], ["", ".", "..", "a/b", "/a", "a/"], "the name of a folder"),
 ]  # fmt: skip
 
@@ -104,8 +108,6 @@ def flag_of(name, value):
 def test_every_flag_sets_the_setting_of_its_name(name, separator):
     value = getattr(GIVEN, name)
     given = {**dataclasses.asdict(Settings()), name: value}
-    if name == "heads":
-        given["d_model"] = 32
     if name == "steps":  # is instead of epochs
         given.pop("epochs")
     if name == "patience":
@@ -127,10 +129,17 @@ def test_the_example_settings_differ_from_the_defaults():
 
 @pytest.mark.parametrize(
     ("flag", "name", "value"),
-    [("--num-layers", "layers", 3), ("--num_heads", "heads", 4), ("--lr", "learning_rate", 0.5)],
+    [
+        *(
+            ("--layers", "num_layers", 3),
+            ("--heads", "num_heads", 4),
+            ("--no-bias", "use_bias", False),
+        ),
+        *(("--kv_heads", "num_kv_heads", 1), ("--lr", "learning_rate", 0.5)),
+    ],
 )
 def test_common_names_of_a_flag_work_too(flag, name, value):
-    settings, _ = parse_settings([flag, str(value)])
+    settings, _ = parse_settings([flag] if value is False else [flag, str(value)])
     assert getattr(settings, name) == value
 
 
@@ -173,8 +182,12 @@ def test_all_bytes_must_fit_in_the_vocabulary():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("--heads 4 --kv-heads 3", "argument --kv-heads: expected a divisor of --heads 4, got 3"),
-        ("--position rotary --d-model 6", "argument --position: rotary turns pairs .*, got 3"),
+        ("--heads 4 --kv-heads 3", "--num-kv-heads: expected a divisor of --num-heads 4, got 3"),
+        (
+            "--position rotary --d-model 6",
+            "--d-model: expected an even multiple of --num-heads 2 with --position rotary, got 6",
+        ),
+        ("--context-length 1", "--context-length: expected a whole number of at least 2, got 1"),
         ("--norm batch", "argument --norm: invalid choice: 'batch'"),
         ("--qk-norm yes", "unrecognized arguments: yes"),
         ("--steps 9 --epochs 2", "argument --steps: expected --steps or --epochs, got both"),
@@ -217,9 +230,12 @@ def test_help_tells_every_default():
 @pytest.mark.parametrize("name", NAMES)
 def test_flags_override_the_config_which_overrides_the_defaults(tmp_path, name):
     config = dump(tmp_path, {**dataclasses.asdict(GIVEN), "provenance": {"any": ["thing"]}})
-    other = {"heads": 2, "corpus": "other.txt", "probe": ["deep"], "validation_split": 0.25}.get(
-        name
-    )
+    other = {
+        "num_heads": 2,
+        "corpus": "other.txt",
+        "probe": ["deep"],
+        "validation_split": 0.25,
+    }.get(name)
     other = getattr(Settings(), name) if other is None else other
     assert parse_settings(["--config", config])[0] == GIVEN
     for argv in (["--config", config], [f"--config={config}"]):
@@ -231,9 +247,20 @@ def test_flags_override_the_config_which_overrides_the_defaults(tmp_path, name):
 
 def test_what_a_config_leaves_out_or_null_has_the_defaults_of_its_corpus(tmp_path):
     config = dump(tmp_path, {"corpus": "text.txt", "layers": 3, "epochs": None, "probe": None})
-    expected = Settings(**{**FILE_DEFAULTS, "corpus": "text.txt", "layers": 3})
+    expected = Settings(**{**FILE_DEFAULTS, "corpus": "text.txt", "num_layers": 3})
     assert parse_settings(["--config", config])[0] == expected
-    assert parse_settings(["--config", config, "--corpus", "toy"])[0] == Settings(layers=3)
+    assert parse_settings(["--config", config, "--corpus", "toy"])[0] == Settings(num_layers=3)
+
+
+def test_a_config_of_an_earlier_version_reads_as_it_did(tmp_path):
+    old = {"layers": 3, "heads": 4, "kv_heads": 2, "bias": False}
+    assert parse_settings(["--config", dump(tmp_path, old)])[0] == Settings(
+        num_layers=3, num_heads=4, num_kv_heads=2, use_bias=False
+    )
+    kept = PROJECT / "tests" / "files" / "cut_run" / "config.json"
+    settings, _ = parse_settings(["--config", str(kept)])
+    assert (settings.num_layers, settings.num_heads, settings.num_kv_heads) == (1, 4, 2)
+    assert settings.use_bias is False
 
 
 def test_a_config_may_name_the_run_and_a_flag_wins(tmp_path):
@@ -288,7 +315,7 @@ def test_a_value_out_of_range_is_named_with_its_flag_and_what_was_expected(flag,
     ("flag", "value"), [("model", "gpt"), ("model", ""), ("jit", "yes"), ("jit", "Auto")]
 )
 def test_a_choice_is_named_with_its_flag_and_all_choices(flag, value):
-    choices = ", ".join(map(repr, MODELS if flag == "model" else ("auto", "on", "off")))
+    choices = ", ".join(map(repr, FIELDS[flag].metadata["allowed"]))
     with pytest.raises(
         UsageError,
         match=rf"^argument --{flag}: invalid choice: '{value}' \(choose from {choices}\)$",
@@ -305,14 +332,14 @@ def test_an_empty_path_is_not_the_present_folder(flag):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--layers"], "argument --layers/--num-layers: expected one argument"),
+        (["--layers"], "argument --num-layers/--layers: expected one argument"),
         (["--probe"], "argument --probe: expected at least one argument"),
         (["--layer", "2"], "unrecognized arguments: --layer 2"),
         (["stray"], "unrecognized arguments: stray"),
         (["--dry-run=yes"], "argument --dry-run: ignored explicit argument 'yes'"),
         (
             ["--d-model", "6", "--heads", "4"],
-            "argument --heads: expected a divisor of --d-model 6, got 4",
+            "argument --num-heads: expected a divisor of --d-model 6, got 4",
         ),
     ],
 )
@@ -348,7 +375,8 @@ def test_other_mistakes_on_the_command_line_are_usage_errors(argv, message):
         ("probe", {"text": "i love"}),
         ("run_name", "a/b"),
         ("run_name", 7),
-        ("num_layers", 3),
+        ("num_layers", 0),
+        ("bias", 1),
         ("config", "other.json"),
         ("dry_run", True),
         ("", 1),
@@ -394,12 +422,15 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path, name):
 
 
 def test_patience_needs_a_validation_part():
-    with pytest.raises(UsageError, match=r"^argument --patience: expected --validation-split"):
+    with pytest.raises(
+        UsageError,
+        match=r"^argument --validation-split: expected .* above 0 with --patience, got 0$",
+    ):
         parse_settings(["--patience", "3"])
 
 
 def test_a_run_that_goes_on_has_its_own_settings():
-    saved = Settings(layers=3, epochs=5, corpus="a.txt", logs="old")
+    saved = Settings(num_layers=3, epochs=5, corpus="a.txt", logs="old")
     argv = ["--layers", "3", "--corpus", "moved/a.txt", "--logs", "new", "--epochs", "9"]
     assert resume_settings([], saved) == saved
     assert resume_settings(argv, saved) == dataclasses.replace(saved, epochs=9)
@@ -410,7 +441,7 @@ def test_a_run_that_goes_on_has_its_own_settings():
 @pytest.mark.parametrize(
     ("saved", "argv", "message"),
     [
-        (Settings(), ["--layers", "3"], "--layers: expected 2, as the run has it, got 3"),
+        (Settings(), ["--layers", "3"], "--num-layers: expected 2, as the run has it, got 3"),
         (Settings(), ["--qk-norm"], "--qk-norm: expected False, as the run has it, got True"),
         (Settings(), ["--steps", "9"], "--steps: expected none, as the run has it, got 9"),
         (Settings(), ["--epochs", "9"], "--epochs: expected 1000 or more, got 9"),
@@ -425,3 +456,24 @@ def test_a_run_that_goes_on_has_its_own_settings():
 def test_a_run_that_goes_on_takes_no_other_settings(saved, argv, message):
     with pytest.raises(UsageError, match=f"^argument {message}$"):
         resume_settings(argv, saved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_layers": 0}, "`num_layers` must be a whole number of at least 1. Received: .*=0"),
+        ({"num_layers": True}, "`num_layers` must be a whole number"),
+        ({"num_layers": 2.0}, "`num_layers` must be a whole number"),
+        ({"seed": 10**400}, "`seed` must be a whole number of at least 0 and below"),
+        ({"dropout": float("nan")}, "`dropout` must be a number"),
+        ({"qk_norm": 1}, "`qk_norm` must be True or False. Received: qk_norm=1"),
+        ({"optimizer": "sgd"}, "`optimizer` must be one of 'adam', 'adamw', 'muon'"),
+        ({"corpus": ""}, "`corpus` must be toy, a file, a folder or an address. Received: .*=''"),
+        ({"probe": []}, "`probe` must be at least one text"),
+        ({"num_heads": 3}, "`num_heads` must be a divisor of `d_model` 16. Received: num_heads=3"),
+        ({"epochs": None}, "`epochs` must be a whole number of at least 1. Received: epochs=None"),
+    ],
+)
+def test_settings_made_in_python_are_checked_too(arguments, message):
+    with pytest.raises(SettingError, match=message):
+        Settings(**arguments)

@@ -13,13 +13,11 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import cli
-import preparation
-import training
 from callbacks import spread_epochs
 from data.corpora import load_corpus
 from data.prefixes import Prefixes
-from settings import Settings, parse_settings
+from experiments import cli, preparation, training
+from experiments.settings import Settings, parse_settings
 from tests.conftest import PROJECT, run_script
 
 ENDLESS = 10**6
@@ -300,7 +298,8 @@ LATE_TEXTS = {
 TINY = ["--batch-size=8", "--context-length=4", "--validation-split=0", "--epochs=1"]
 RUN_ALL = """
 import json, os, sys, tempfile
-import cli, train
+import train
+from experiments import cli
 
 results = []
 for argv in json.loads(sys.argv[1]):

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-import cli
-import evaluation
+from experiments import cli, evaluation
 from tests.callbacks.conftest import read_events
 from tests.conftest import run_script
 

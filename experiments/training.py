@@ -16,14 +16,14 @@ from rich.table import Table
 
 import callbacks
 import models
-import runs
-from cli import UsageError
 from data.corpora import Corpus
+from experiments import runs
+from experiments.cli import UsageError
+from experiments.preparation import Data
+from experiments.settings import Settings
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from optimizers import make_optimizer, make_schedule
-from preparation import Data
-from settings import Settings
 
 # What is printed holds words of the user's text: nothing in them is markup.
 console = Console(
@@ -36,22 +36,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     keras.utils.set_random_seed(settings.seed)
     model = models.ZOO[settings.model](
         data.tokenizer,
-        settings.context_length,
-        d_model=settings.d_model,
-        num_heads=settings.heads,
-        num_layers=settings.layers,
-        dff=settings.dff,
-        dropout=settings.dropout,
-        position=settings.position,
-        rotary_wavelength=settings.rotary_wavelength,
-        norm=settings.norm,
-        norm_placement=settings.norm_placement,
-        qk_norm=settings.qk_norm,
-        num_kv_heads=settings.kv_heads,
-        activation=settings.activation,
-        tie_embeddings=settings.tie_embeddings,
-        use_bias=settings.bias,
-        output_scale=settings.output_scale,
+        **dataclasses.asdict(settings.architecture),
         dtype=settings.precision,
         provenance={
             "corpus": {"source": corpus.source, "sha256": corpus.sha256},
@@ -119,7 +104,7 @@ def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> N
             if settings.validation_split
             else "none kept for validation\n"
         )
-        + f"model   {settings.model}: {settings.layers} layers, {settings.heads} heads, "
+        + f"model   {settings.model}: {settings.num_layers} layers, {settings.num_heads} heads, "
         f"d_model {settings.d_model}, {model.count_params():,} parameters",
         soft_wrap=True,
     )

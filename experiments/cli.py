@@ -5,10 +5,10 @@ Importing this module does not import Keras, so that `--help` and errors come at
 
 import argparse
 import contextlib
+import dataclasses
 import logging
-import math
-import operator
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -16,6 +16,8 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from architecture import Number
 
 
 class UsageError(Exception):
@@ -63,49 +65,70 @@ def _dashed(arguments: Sequence[str]) -> list[str]:
     return [*dashed, *arguments[end:]]
 
 
-def number(
-    kind: type,
-    least: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    most: float | None = None,
-) -> Callable[[str], float]:
-    """A type for argparse: an int or a float within bounds, and finite.
-
-    Args:
-        kind: `int` or `float`.
-        least, above, below, most: the bounds; `least` and `most` are allowed themselves. Default
-            None: no such bound.
+def number(kind: type, **bounds: float) -> Callable[[str], float]:
+    """A type for argparse: one of the numbers of `architecture.Number`.
 
     Example:
 
     >>> number(int, least=1)("3")
     3
     """
-    bounds = [
-        (f"{words} {bound}", is_right, bound)
-        for words, is_right, bound in (
-            ("of at least", operator.ge, least),
-            ("above", operator.gt, above),
-            ("below", operator.lt, below),
-            ("at most", operator.le, most),
-        )
-        if bound is not None
-    ]
-    wanted = f"expected {'a whole number' if kind is int else 'a number'} "
-    wanted += " and ".join(words for words, _, _ in bounds)
+    return _parser_of(Number(kind, **bounds))
 
+
+def _parser_of(allowed: Number) -> Callable[[str], float]:
     def parse(text: str):
         try:
-            value = kind(text)
+            value = allowed.kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{wanted}, got {text!r}") from None
-        is_right = all(is_right(value, bound) for _, is_right, bound in bounds)
-        if not (is_right and math.isfinite(value)):
-            raise argparse.ArgumentTypeError(f"{wanted}, got {text}")
+            raise argparse.ArgumentTypeError(f"expected {allowed}, got {text!r}") from None
+        if value not in allowed:
+            raise argparse.ArgumentTypeError(f"expected {allowed}, got {text}")
         return value
 
     return parse
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def add_flag(group, field: dataclasses.Field, kind) -> None:
+    """Adds the flag of a setting; where it is not given it becomes None.
+
+    Args:
+        group: a parser of argparse, or a group of one.
+        field: made by `architecture.setting`.
+        kind: the field's type.
+    """
+    allowed, metavar = field.metadata["allowed"], field.metadata["metavar"]
+    arguments = {"default": None}
+    if kind is bool:
+        arguments["action"] = argparse.BooleanOptionalAction
+    elif isinstance(allowed, tuple):
+        arguments["choices"] = allowed
+    elif isinstance(allowed, Number):
+        whole, share = allowed.kind is int, allowed.below == 1
+        arguments["metavar"] = metavar or ("N" if whole else "P" if share else "X")
+        arguments["type"] = _parser_of(allowed)
+    else:
+        arguments["metavar"] = metavar
+        if kind is str:
+            arguments["type"] = text(allowed)
+        else:
+            arguments["nargs"] = "+"
+    defaults = [field.default, field.metadata["file_default"]]
+    shown = [_show(value) for value in defaults if value is not None] or [field.metadata["none"]]
+    help = re.sub("`([a-z_]+)`", lambda match: flag_of(match[1]), field.metadata["help"])
+    help = f"{help} ({'; '.join(shown)})".replace("%", "%%")
+    group.add_argument(flag_of(field.name), *field.metadata["aliases"], help=help, **arguments)
+
+
+def _show(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def text(wanted: str, is_right: Callable[[str], bool] = bool) -> Callable[[str], str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from cli import UsageError, write_text
+from experiments.cli import UsageError, write_text
 from models import LanguageModel
 
 

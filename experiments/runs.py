@@ -9,8 +9,8 @@ import os
 import time
 from pathlib import Path
 
-from cli import UsageError
-from settings import Settings
+from experiments.cli import UsageError
+from experiments.settings import Settings
 
 try:
     import fcntl

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import callbacks
 import models
-from cli import UsageError
 from data.corpora import Corpus
 from data.examples import Examples
 from data.objectives import OBJECTIVES
 from data.token_cache import cached_tokenizer
 from data.tokenizer import TOKENIZERS, Tokenizer
-from settings import Settings
+from experiments.cli import UsageError
+from experiments.settings import Settings
 
 
 class Data(NamedTuple):

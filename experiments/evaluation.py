@@ -15,9 +15,9 @@ from rich.progress import track
 from rich.table import Table
 
 from callbacks import AttentionFigure
-from cli import UsageError, load_model, write_text
 from data.corpora import CorpusError, load_corpus
 from data.objectives import OBJECTIVES
+from experiments.cli import UsageError, load_model, write_text
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
