@@ -318,32 +318,34 @@ def make_callbacks(
     else:
         epochs = [*range(0, count, settings.attention_every), count - 1]
     draw_by_time = settings.attention_every is None and settings.corpus != "toy"
-    if settings.validation_split:
-        best = callbacks.BestCheckpoint(folder / "best.keras")
-    else:
-        best = callbacks.BestCheckpoint(
-            folder / "best.keras", evaluation_data, epochs, log_dir=folder / "evaluation"
-        )
     scalars_every = settings.batch_scalars_every
     if scalars_every is None and settings.steps is not None:
         scalars_every = max(span // settings.accumulate // 25, 1)
     tokens_per_batch = settings.batch_size
     if settings.every_token:
         tokens_per_batch *= data.training.length
+    scalars = callbacks.Scalars(folder, scalars_every, tokens_per_batch)
+    if settings.validation_split:
+        best = callbacks.BestCheckpoint(folder / "best.keras")
+    else:
+        best = callbacks.BestCheckpoint(
+            folder / "best.keras", evaluation_data, epochs, log_dir=scalars.validation
+        )
+    # A checkpoint holds their states in this order.
     watchers = [
         *([callbacks.AveragedWeights()] if settings.average else []),
         best,
-        callbacks.Scalars(folder, scalars_every, tokens_per_batch),
+        scalars,
         callbacks.AttentionHeatmaps(
-            folder / "attention", data.probes, epochs=None if draw_by_time else epochs
+            scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
-        callbacks.SamplePredictions(folder / "samples", data.samples),
+        callbacks.SamplePredictions(scalars.train, data.samples),
         callbacks.ProgressBar(console),
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
     if settings.every_token and prompts:
-        watchers.append(callbacks.Continuations(folder / "continuations", prompts))
+        watchers.append(callbacks.Continuations(scalars.train, prompts))
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
     return watchers
@@ -362,8 +364,8 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         for key, value in dataclasses.asdict(settings).items()
         if isinstance(value, int | float | str) and key != "logs"
     }
-    shutil.rmtree(folder / "hparams", ignore_errors=True)  # of a shorter training
-    callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
+    shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
+    callbacks.write_hparams(folder / "train", hparams, figures["best.keras"], folder.name)
     if not settings.validation_split and not settings.every_token:
         figures["best possible"] = datasets.best_possible(data.training)
 
