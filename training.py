@@ -359,13 +359,14 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
         "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
     }
+    defaults = dataclasses.asdict(Settings())
     hparams = {
         key: value
         for key, value in dataclasses.asdict(settings).items()
-        if isinstance(value, int | float | str) and key != "logs"
+        if isinstance(value, int | float | str) and value != defaults[key] and key != "logs"
     }
     shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
-    callbacks.write_hparams(folder / "train", hparams, figures["best.keras"], folder.name)
+    callbacks.write_hparams(folder / "validation", hparams, figures["best.keras"], folder.name)
     if not settings.validation_split and not settings.every_token:
         figures["best possible"] = datasets.best_possible(data.training)
 

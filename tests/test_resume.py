@@ -235,7 +235,9 @@ def test_a_run_killed_before_its_report_is_reported_by_auto(logs, cut_run):
     assert results[0] == results[1]
 
 
-def test_more_steps_go_on_from_the_end(cut_run):
+def test_more_steps_go_on_from_the_end(logs, cut_run):
+    for name in ("train", "validation"):
+        shutil.copytree(logs / "whole" / name, cut_run / name)
     result = run_script("train.py", "--logs", cut_run.parent, "--resume", "copy", "--steps", "150")
     assert result.returncode == 0, result.stderr
     assert progress(cut_run) == 300
@@ -243,8 +245,10 @@ def test_more_steps_go_on_from_the_end(cut_run):
     model = cli.load_model(str(cut_run / "last.keras"))
     assert int(model.optimizer.iterations) == 150
     assert model.provenance["settings"]["steps"] == 150
-    events = read_events(cut_run / "train")  # which checks that nothing is there twice
-    assert list(events["epoch_loss"]) == [7]
+    assert list(read_events(cut_run / "train")["epoch_loss"]) == list(range(8))
+    final = read_events(cut_run / "validation")["final/loss"]  # of the shorter training no more
+    results = json.loads((cut_run / runs.RESULTS).read_text())["best.keras"]
+    assert final == {0: pytest.approx(results["loss"])}
 
 
 def test_a_run_in_training_can_not_be_resumed(cut_run):

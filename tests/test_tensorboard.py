@@ -62,7 +62,7 @@ def tensorboard(toy_run, tmp_path_factory):
 
 def is_read(address):
     """Whether TensorBoard has come to what is written last."""
-    return "final/loss" in get_json(f"{address}/data/plugin/scalars/tags").get("toy/train", ())
+    return "final/loss" in get_json(f"{address}/data/plugin/scalars/tags").get("toy/validation", ())
 
 
 def wait_for(question, seconds=60):
@@ -121,14 +121,13 @@ def test_curves_reach_to_the_last_epoch(tensorboard):
     assert tags == {
         "toy/train": {
             *(*figures, "epoch_learning_rate", "epoch_tokens_per_second"),
-            *("final/loss", "final/accuracy", "final/perplexity"),
             *(
                 f"attention_entropy/i love deep/layer_{layer}_head_{head}"
                 for layer in (1, 2)
                 for head in (1, 2)
             ),
         },
-        "toy/validation": figures,
+        "toy/validation": {*figures, "final/loss", "final/accuracy", "final/perplexity"},
     }
     curve = get_json(f"{plugin}/scalars", run="toy/train", tag="epoch_loss")
     _, steps, losses = zip(*curve, strict=True)
@@ -136,27 +135,31 @@ def test_curves_reach_to_the_last_epoch(tensorboard):
     assert losses[-1] < losses[0] / 2
 
 
-def test_the_run_is_a_row_of_hyper_parameters_and_results(tensorboard, toy_run):
-    request = urllib.request.Request(
-        f"{tensorboard}/data/plugin/hparams/session_groups",
-        json.dumps(
-            {"allowedStatuses": ["STATUS_UNKNOWN"], "startIndex": 0, "sliceSize": 10}
-        ).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        (group,) = json.load(answer)["sessionGroups"]
-    config = json.loads((toy_run / "config.json").read_text())
-    names = {"model", "layers", "heads", "d_model", "dff", "dropout", "corpus", "learning_rate"}
-    names |= {"context_length", "vocabulary_size", "validation_split", "epochs", "batch_size"}
-    names |= {"seed"}
-    assert {name: group["hparams"].get(name) for name in names} == {
-        name: config[name] for name in names
-    }
-    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert metrics["final/loss"] > 0
-    assert 0 < metrics["final/accuracy"] <= 1
-    assert metrics["final/perplexity"] == pytest.approx(np.exp(metrics["final/loss"]), rel=1e-5)
+def test_the_run_is_a_row_of_figures_and_of_settings_that_differ_from_the_defaults(
+    tensorboard, toy_run
+):
+    def post(name, **request):
+        body = json.dumps(request).encode()
+        request = urllib.request.Request(
+            f"{tensorboard}/data/plugin/hparams/{name}", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    columns = [info["name"] for info in post("experiment")["hparamInfos"]]
+    assert columns == ["Accuracy", "Loss", "Perplexity", "epochs"]
+    (row,) = post("session_groups", allowedStatuses=["STATUS_UNKNOWN"], startIndex=0, sliceSize=9)[
+        "sessionGroups"
+    ]
+    assert row["name"] == "toy"
+    results = json.loads((toy_run / "results.json").read_text())["best.keras"]
+    expected = {name.capitalize(): value for name, value in results.items()}
+    assert row["hparams"] == {**expected, "epochs": 60}
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in row["metricValues"]}
+    assert {f"final/{name}" for name in results} < set(metrics)
+    for name, value in results.items():
+        assert metrics[f"final/{name}"] == pytest.approx(value, rel=1e-5)
+    assert results["perplexity"] == pytest.approx(np.exp(results["loss"]), rel=1e-5)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser: `chromium` is not installed")

@@ -119,19 +119,22 @@ def test_the_events_of_a_run_are_in_two_folders(toy_run):
         **dict.fromkeys(["samples", *figures], all_),
         **dict.fromkeys(["epoch_learning_rate", "epoch_tokens_per_second"], all_),
         **dict.fromkeys([*heatmaps, *entropies], some),
-        **{f"final/{name}": [0] for name in ("accuracy", "loss", "perplexity")},
     }
     events = read_events(toy_run / "train")
-    steps = {tag: list(values) for tag, values in events.items() if "_hparams_" not in tag}
-    assert steps == expected
-    events = read_events(toy_run / "validation")  # on the training text, but without dropout
-    assert {tag: list(values) for tag, values in events.items()} == dict.fromkeys(figures, some)
+    assert {tag: list(values) for tag, values in events.items()} == expected
+    expected = {  # on the training text, but without dropout
+        **dict.fromkeys(figures, some),
+        **{f"final/{name}": [0] for name in ("accuracy", "loss", "perplexity")},
+        "_hparams_/session_start_info": [0],
+    }
+    events = read_events(toy_run / "validation")
+    assert {tag: list(values) for tag, values in events.items()} == expected
 
 
 def test_the_results_of_a_run_are_those_of_its_best_model(toy_run):
-    figures = read_events(toy_run / "train")
+    figures = read_events(toy_run / "validation")
     evaluation = evaluate(toy_run / "best.keras", load_corpus("toy").sentences)
-    losses = read_events(toy_run / "validation")["epoch_loss"]
+    losses = figures["epoch_loss"]
     for name, value in evaluation.items():
         assert figures[f"final/{name}"][0] == pytest.approx(value, rel=1e-5)
     assert min(losses.values()) == pytest.approx(evaluation["loss"], rel=1e-5)
