@@ -6,6 +6,7 @@ import itertools
 import math
 import platform
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -249,11 +250,11 @@ class Outcome(NamedTuple):
     """How a training ended.
 
     Attributes:
-        interrupted: whether by the user.
+        stopped_by: the signal that ended it early, SIGINT or SIGTERM; None if none did.
         diverged_at: after how many steps loss or weights were no finite numbers; None if never.
     """
 
-    interrupted: bool
+    stopped_by: signal.Signals | None
     diverged_at: int | None
 
 
@@ -299,12 +300,12 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
-    is_whole = not interrupt.interrupted and diverged_at is None
+    is_whole = interrupt.stopped_by is None and diverged_at is None
     (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
     if is_whole and settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
-    return Outcome(interrupt.interrupted, diverged_at)
+    return Outcome(interrupt.stopped_by, diverged_at)
 
 
 def make_callbacks(
@@ -327,7 +328,7 @@ def make_callbacks(
     scalars = callbacks.Scalars(folder, scalars_every, tokens_per_batch)
     if settings.validation_split:
         best = callbacks.BestCheckpoint(folder / "best.keras")
-    else:
+    else:  # a clean evaluation of the training text takes the place of validation
         best = callbacks.BestCheckpoint(
             folder / "best.keras", evaluation_data, epochs, log_dir=scalars.validation
         )

@@ -371,40 +371,63 @@ def running(logs, *arguments):
             process.kill()
 
 
-def interrupt(logs, line, seconds):
-    """Presses Ctrl-C some seconds after the start, or after a line that begins with `line`."""
-    with running(logs, "--epochs", ENDLESS) as process:
+ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
+
+
+def stop(logs, number, line, seconds, *arguments):
+    """Sends a signal some seconds after the start, or after a line that begins with `line`."""
+    with running(logs, *arguments) as process:
         printed = ""
         while line and not printed.startswith(line):
             printed = process.stdout.readline()
             assert printed, "the run ended too early"
         time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert (output + errors).count("interrupted") == 1
+    status, word = ENDS[number]
+    assert process.returncode == status
+    assert (output + errors).count(word) == 1
     assert len(errors.splitlines()) <= 1
     return output
 
 
+@pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("seconds", [0.6, 1.2, 1.8])
-def test_ctrl_c_before_training_ends_at_once(tmp_path, seconds):
-    interrupt(tmp_path, None, seconds)
+def test_a_signal_before_training_ends_it_at_once(tmp_path, number, seconds):
+    stop(tmp_path, number, None, seconds, "--epochs", ENDLESS)
 
 
-def test_ctrl_c_as_training_starts_leaves_whole_files_or_none(tmp_path):
-    interrupt(tmp_path, "run ", 0)
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_as_training_starts_leaves_whole_files_or_none(tmp_path, number):
+    stop(tmp_path, number, "run ", 0, "--epochs", ENDLESS)
     for path in (tmp_path / "run").glob("*.keras"):
         assert cli.load_model(str(path)).predict_next("i love", k=1)
 
 
-def test_ctrl_c_in_training_leaves_a_whole_run(tmp_path):
-    output = interrupt(tmp_path, "epoch ", 0.1)
-    assert "last.keras" in output
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_in_training_leaves_a_whole_run(tmp_path, number):
+    output = stop(tmp_path, number, "epoch ", 0.1, "--epochs", ENDLESS)
+    assert "--resume run goes on" in output
     for name in ("best.keras", "last.keras"):
         assert cli.load_model(str(tmp_path / "run" / name)).predict_next("i love", k=1)
     for name in ("train", "validation"):
         assert all(0 in steps for steps in read_events(tmp_path / "run" / name).values())
+
+
+def test_a_request_to_terminate_during_the_report_leaves_a_run_that_resume_reports(tmp_path):
+    folder = tmp_path / "run"
+    with running(tmp_path, "--epochs", 2) as process:
+        while not (folder / "last.keras").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)  # the evaluations take longer
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, "train.py: terminated\n")
+    assert not (folder / "results.json").exists()
+    result = run_script("train.py", "--logs", tmp_path, "--resume", "run")
+    assert result.returncode == 0, result.stderr
+    assert "on the training text" in result.stdout
 
 
 def test_a_run_killed_while_it_saves_leaves_its_last_whole_model(tmp_path):
