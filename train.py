@@ -63,9 +63,10 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 3
-    if outcome.interrupted:
-        print(f"\ninterrupted: --resume {folder.name} goes on; the model so far is last.keras")
-        return 130
+    if outcome.stopped_by is not None:
+        word = cli.ENDS[outcome.stopped_by]
+        print(f"\n{word}: --resume {folder.name} goes on; the model so far is last.keras")
+        return 128 + outcome.stopped_by
     training.report(settings, data, model, folder)
     return 0
 

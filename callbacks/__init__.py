@@ -7,6 +7,7 @@ from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint import Checkpoint
 from callbacks.continuations import Continuations
 from callbacks.early_stopping import EarlyStopping
+from callbacks.event_writer import EventWriter
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
@@ -25,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "Continuations",
     "EarlyStopping",
+    "EventWriter",
     "ProgressBar",
     "SamplePredictions",
     "Scalars",

@@ -1,18 +1,21 @@
 """A film of the attention heatmaps, for TensorBoard's image dashboard."""
 
-from collections.abc import Container, Sequence
-from pathlib import Path
+import io
+from collections.abc import Container, Iterable, Sequence
 
-import keras
 import numpy as np
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.image.metadata import create_summary_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from callbacks.attention_figure import AttentionFigure
-from callbacks.schedule import TimeShare
-from callbacks.summaries import EventWriter, image_pb
+from callbacks.epoch_summaries import EpochSummaries
+from callbacks.event_writer import LogDir
 
 
-class AttentionHeatmaps(keras.callbacks.Callback):
+class AttentionHeatmaps(EpochSummaries):
     """Writes what the model attends to in some texts, again and again while it trains.
 
     For each text and layer one image with all heads, tagged `attention/<text>/layer_<number>`:
@@ -25,7 +28,7 @@ class AttentionHeatmaps(keras.callbacks.Callback):
     their scores, (layers, heads, T, T), as those of `models` do.
 
     Args:
-        log_dir: folder for the event file. No other writer may use it.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         texts: the texts to look at, at least one.
         epochs: the epochs to draw, such as `range(0, 100, 5)` or `spread_epochs(1000)`.
             Default None: as many as `time_share` allows. The first and the last are always drawn.
@@ -38,34 +41,21 @@ class AttentionHeatmaps(keras.callbacks.Callback):
 
     Example:
 
-    >>> callback = AttentionHeatmaps("logs/run/attention", ["i love deep"], epochs=range(0, 9, 2))
+    >>> callback = AttentionHeatmaps("logs/run", ["i love deep"], epochs=range(0, 9, 2))
     >>> history = model.fit(dataset, epochs=9, callbacks=[callback])  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        log_dir: str | Path,
+        log_dir: LogDir,
         texts: Sequence[str],
         epochs: Container[int] | None = None,
         time_share: float = 0.05,
     ):
-        super().__init__()
+        super().__init__(log_dir, epochs, time_share)
         if isinstance(texts, str) or not texts:
             raise ValueError(f"`texts` must be a list of texts. Received: texts={texts!r}.")
         self.texts = list(texts)
-        self.epochs = epochs
-        self._pace = TimeShare(time_share)
-        self._writer = EventWriter(log_dir)
-        self._epoch = self._drawn = None
-
-    def get_state(self) -> dict:
-        """What a training that goes on later needs to know."""
-        return {"drawn": self._drawn, "events": self._writer.position()}
-
-    def set_state(self, state: dict) -> None:
-        """Takes back what was drawn after `get_state`. Call it before `fit`."""
-        self._epoch = self._drawn = state["drawn"]
-        self._writer.rewind(state["events"])
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "attention"):
@@ -73,35 +63,19 @@ class AttentionHeatmaps(keras.callbacks.Callback):
                 "AttentionHeatmaps needs a model with a method `attention(text)`. "
                 f"Received: a {type(self.model).__name__}."
             )
-        self._writer.open()
         self._pictures = {}
-        self._pace.begin()
+        super().on_train_begin(logs)
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._epoch = epoch
-        is_due = self._pace.allows_more() if self.epochs is None else epoch in self.epochs
-        if self._drawn is None or is_due:
-            self._draw()
-
-    def on_train_end(self, logs=None):
-        if self._epoch != self._drawn:
-            self._draw()
-        self._writer.close()
-        self._epoch = self._drawn = None
-
-    def _draw(self):
-        with self._pace:
-            summaries = [summary for text in self.texts for summary in self._summaries(text)]
-            self._writer.write(self._epoch, summaries)
-        self._drawn = self._epoch
-
-    def _summaries(self, text):
-        tokens, scores = self.model.attention(text)  # (layers, N, T, T)
-        for number, layer_scores in enumerate(scores, start=1):
-            picture = self._picture(text, number, tokens, len(layer_scores))
-            yield image_pb(f"attention/{text}/layer_{number}", picture.draw(layer_scores[None]))
-            for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
-                yield scalar_pb(f"attention_entropy/{text}/layer_{number}_head_{head}", entropy)
+    def summaries(self) -> Iterable[Summary]:
+        """Of each text and layer a picture, and of each of its heads the entropy."""
+        for text in self.texts:
+            tokens, scores = self.model.attention(text)  # (layers, N, T, T)
+            for number, layer_scores in enumerate(scores, start=1):
+                picture = self._picture(text, number, tokens, len(layer_scores))
+                pixels = picture.draw(layer_scores[None])
+                yield _image_pb(f"attention/{text}/layer_{number}", pixels)
+                for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
+                    yield scalar_pb(f"attention_entropy/{text}/layer_{number}_head_{head}", entropy)
 
     def _picture(self, text, number, tokens, num_heads):
         key = (text, number)
@@ -114,3 +88,13 @@ def _mean_entropy(scores: np.ndarray) -> np.ndarray:
     """Of each head, the mean over queries of the entropy of its row, in nats: (N,)."""
     entropy = -np.sum(scores * np.log(np.maximum(scores, 1e-12)), axis=-1)  # (N, T)
     return entropy.mean(axis=-1)
+
+
+def _image_pb(tag: str, pixels: np.ndarray) -> Summary:
+    """A picture, uint8 (height, width, 3), for TensorBoard's image dashboard."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png", compress_level=1)
+    height, width, _ = pixels.shape
+    tensor = make_tensor_proto([str(width).encode(), str(height).encode(), file.getvalue()])
+    metadata = create_summary_metadata(display_name=None, description=None)
+    return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])

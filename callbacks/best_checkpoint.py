@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
+from callbacks.event_writer import EventWriter, LogDir
 from callbacks.schedule import TimeShare
-from callbacks.summaries import EventWriter
 
 
 class BestCheckpoint(keras.callbacks.Callback):
@@ -29,7 +29,8 @@ class BestCheckpoint(keras.callbacks.Callback):
         epochs: with `dataset`, the epochs after which to evaluate, such as `spread_epochs(1000)`;
             include the last one. Default None: after each.
         log_dir: with `dataset`, folder for an event file with the evaluations' figures, tagged
-            and stepped as Keras's TensorBoard callback does. Default None: not written.
+            and stepped as Keras's TensorBoard callback does, or an `EventWriter`. Default None:
+            not written.
         time_share: largest share of the training time for saving. Default 0.005.
 
     Attributes:
@@ -50,7 +51,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         path: str | Path,
         dataset=None,
         epochs: Container[int] | None = None,
-        log_dir: str | Path | None = None,
+        log_dir: LogDir | None = None,
         time_share: float = 0.005,
     ):
         super().__init__()
@@ -62,7 +63,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.best_epoch = None
         self._best = []  # the best model's variables
         self._is_saved = True  # whether they are in the file
-        self._writer = None if log_dir is None else EventWriter(log_dir)
+        self._writer = None if log_dir is None else EventWriter.of(log_dir)
 
     def get_state(self) -> dict:
         """What a training that goes on later needs to know, the best model included."""
@@ -84,7 +85,7 @@ class BestCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.pace.begin()
         if self._writer is not None:
-            self._writer.open()
+            self._writer.open(self)
 
     def on_epoch_end(self, epoch, logs=None):
         loss = self._loss(epoch, logs or {})
@@ -99,7 +100,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         if not self._is_saved:
             self._save()
         if self._writer is not None:
-            self._writer.close()
+            self._writer.close(self)
 
     def _loss(self, epoch, logs):
         if self.dataset is None:

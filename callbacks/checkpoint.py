@@ -90,6 +90,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._last_step_made = self.step
         self._unsaved_epoch = None
         if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._save(self.epoch)
 
     def on_epoch_begin(self, epoch, logs=None):

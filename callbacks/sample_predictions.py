@@ -2,16 +2,16 @@
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 
-import keras
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
-from callbacks.summaries import EventWriter
+from callbacks.epoch_summaries import EpochSummaries
+from callbacks.event_writer import LogDir
 from callbacks.visible import visible
 
 
-class SamplePredictions(keras.callbacks.Callback):
+class SamplePredictions(EpochSummaries):
     """Writes after every epoch a table of prompts and of the tokens that the model puts next.
 
     The table is Markdown, under the tag `samples`; its step is the epoch, counted from 0. It works
@@ -19,7 +19,7 @@ class SamplePredictions(keras.callbacks.Callback):
     `next_token_probabilities(texts)` and `top_tokens(probabilities, k)`.
 
     Args:
-        log_dir: folder for the event file. No other writer may use it.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         samples: pairs of a prompt and the word expected after it, None where that is not known.
         k: how many predictions to show for each prompt, at least 1. Default 3.
 
@@ -28,36 +28,22 @@ class SamplePredictions(keras.callbacks.Callback):
 
     Example:
 
-    >>> callback = SamplePredictions("logs/run/samples", [("i love deep", "learning")])
+    >>> callback = SamplePredictions("logs/run", [("i love deep", "learning")])
     >>> history = model.fit(dataset, epochs=9, callbacks=[callback])  # doctest: +SKIP
     """
 
-    def __init__(self, log_dir: str | Path, samples: Sequence[tuple[str, str | None]], k: int = 3):
-        super().__init__()
+    def __init__(self, log_dir: LogDir, samples: Sequence[tuple[str, str | None]], k: int = 3):
+        super().__init__(log_dir)
         if not samples:
             raise ValueError("`samples` must hold at least one prompt. Received: samples=[].")
         if k < 1:
             raise ValueError(f"`k` must be at least 1. Received: k={k!r}.")
         self.samples = list(samples)
         self.k = k
-        self._writer = EventWriter(log_dir)
 
-    def get_state(self) -> dict:
-        """What a training that goes on later needs to know."""
-        return {"events": self._writer.position()}
-
-    def set_state(self, state: dict) -> None:
-        """Takes back what was written after `get_state`. Call it before `fit`."""
-        self._writer.rewind(state["events"])
-
-    def on_train_begin(self, logs=None):
-        self._writer.open()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._writer.write(epoch, [text_pb("samples", self._table())])
-
-    def on_train_end(self, logs=None):
-        self._writer.close()
+    def summaries(self) -> list[Summary]:
+        """The table."""
+        return [text_pb("samples", self._table())]
 
     def _table(self):
         rows = ["| prompt | expected | predicted |", "|---|---|---|"]

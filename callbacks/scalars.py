@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-from callbacks.summaries import EventWriter
+from callbacks.event_writer import EventWriter
 
 
 class Scalars(keras.callbacks.Callback):
@@ -26,9 +26,12 @@ class Scalars(keras.callbacks.Callback):
     | `batch_gradient_norm` | updates made | before clipping, where the optimizer keeps it |
 
     Args:
-        log_dir: folder for the two. No other writer may use them.
+        log_dir: folder for the two. No other writer than these may use them.
         every: write `batch_` tags every so many updates of the weights. Default None: never.
         tokens_per_batch: how many tokens a batch teaches. Default None: speed is not written.
+
+    Attributes:
+        train, validation: the `EventWriter`s, for other callbacks that write to these folders.
 
     Example:
 
@@ -41,23 +44,24 @@ class Scalars(keras.callbacks.Callback):
         super().__init__()
         self.every = every
         self.tokens_per_batch = tokens_per_batch
-        self._training = EventWriter(Path(log_dir) / "train")
-        self._validation = EventWriter(Path(log_dir) / "validation")
+        self.train = EventWriter(Path(log_dir) / "train")
+        self.validation = EventWriter(Path(log_dir) / "validation")
 
     def get_state(self) -> dict:
         """What a training that goes on later needs to know."""
         return {
-            "train": self._training.position(),
-            "validation": self._validation.position(),
+            "train": self.train.position(),
+            "validation": self.validation.position(),
         }
 
     def set_state(self, state: dict) -> None:
         """Takes back what was written after `get_state`. Call it before `fit`."""
-        self._training.rewind(state["train"])
-        self._validation.rewind(state["validation"])
+        self.train.rewind(state["train"])
+        self.validation.rewind(state["validation"])
 
     def on_train_begin(self, logs=None):
-        self._training.open()
+        self.train.open(self)
+        self.validation.open(self)
         self._has_validation = False
         self._is_compiled = False
         self._batches_a_step = self.model.optimizer.gradient_accumulation_steps or 1
@@ -82,11 +86,9 @@ class Scalars(keras.callbacks.Callback):
         self._seconds = time.perf_counter() - self._clock
 
     def on_test_end(self, logs=None):
-        if not self._has_validation:
-            self._has_validation = True
-            self._validation.open()
+        self._has_validation = True
         figures = {f"evaluation_{name}_vs_iterations": value for name, value in logs.items()}
-        self._validation.write(int(self.model.optimizer.iterations), _scalars(figures))
+        self.validation.write(int(self.model.optimizer.iterations), _scalars(figures))
 
     def on_epoch_end(self, epoch, logs=None):
         if not self._has_validation:
@@ -101,14 +103,13 @@ class Scalars(keras.callbacks.Callback):
             for name in list(figures)
             if name.startswith("epoch_val_")
         }
-        self._training.write(epoch, _scalars(figures))
+        self.train.write(epoch, _scalars(figures))
         if validation:
-            self._validation.write(epoch, _scalars(validation))
+            self.validation.write(epoch, _scalars(validation))
 
     def on_train_end(self, logs=None):
-        self._training.close()
-        if self._has_validation:
-            self._validation.close()
+        self.train.close(self)
+        self.validation.close(self)
 
     def _write_batches(self, batches, logs):
         batches_before, before = self._written
@@ -120,7 +121,7 @@ class Scalars(keras.callbacks.Callback):
         figures["batch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if hasattr(self.model.optimizer, "gradient_norm"):
             figures["batch_gradient_norm"] = float(self.model.optimizer.gradient_norm)
-        self._training.write(self._batches // self._batches_a_step, _scalars(figures))
+        self.train.write(self._batches // self._batches_a_step, _scalars(figures))
         self._written = batches, dict(logs)
 
 

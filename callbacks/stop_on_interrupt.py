@@ -1,4 +1,4 @@
-"""Ctrl-C that ends training in good order."""
+"""Ctrl-C, or a request to terminate, that ends training in good order."""
 
 import signal
 
@@ -6,18 +6,19 @@ import keras
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
-    """Ends training after the current step when the user presses Ctrl-C.
+    """Ends training after the current step at Ctrl-C, or when the system asks it to end.
 
-    `fit` then returns as it does at its end: the validation is made, callbacks close their files,
-    and the model can be saved. Python's own answer to Ctrl-C, an exception in the middle of
-    whatever runs, may hit a callback while it writes. A second Ctrl-C does raise
-    `KeyboardInterrupt`, for whoever can't wait.
+    The system asks with SIGTERM, as when a container is stopped or a machine is taken back. `fit`
+    then returns as it does at its end: the validation is made, callbacks close their files, and
+    the model can be saved. Python's own answers, an exception in the middle of whatever runs or an
+    end without a word, may hit a callback while it writes. A second signal gets the answer that it
+    had before training, for whoever can't wait: `KeyboardInterrupt`, or an end at once.
 
-    It works in the main thread only, as signals do, and restores the earlier answer to Ctrl-C
-    when training ends. Put it first among the callbacks.
+    It works in the main thread only, as signals do, and restores the earlier answers when training
+    ends. Put it first among the callbacks.
 
     Attributes:
-        interrupted: whether the user pressed Ctrl-C.
+        stopped_by: `signal.SIGINT` for Ctrl-C, or `signal.SIGTERM`; None while there was neither.
 
     Example:
 
@@ -27,21 +28,25 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.interrupted = False
+        self.stopped_by = None
 
     def on_train_begin(self, logs=None):
-        self.interrupted = False
-        self._earlier_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+        self.stopped_by = None
+        self._earlier_handlers = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.interrupted:
+        if self.stopped_by is not None:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        signal.signal(signal.SIGINT, self._earlier_handler)
+        for number, handler in self._earlier_handlers.items():
+            signal.signal(number, handler)
 
-    def _on_interrupt(self, signal_number, frame):
-        if self.interrupted:
-            signal.signal(signal.SIGINT, self._earlier_handler)
-            raise KeyboardInterrupt
-        self.interrupted = True
+    def _on_signal(self, number, frame):
+        if self.stopped_by is not None:
+            self.on_train_end()
+            signal.raise_signal(number)
+        self.stopped_by = signal.Signals(number)

@@ -36,7 +36,7 @@ CHROMIUM_FLAGS = (
 
 def make_film(run: Path, output: Path) -> None:
     """Puts the heatmaps of all layers, epoch by epoch, into one animated GIF."""
-    events = EventAccumulator(str(run / "attention"), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(run / "train"), size_guidance={"tensors": 0})
     events.Reload()
     tags = sorted(tag for tag in events.Tags()["tensors"] if tag.startswith("attention/"))
     layers = [events.Tensors(tag) for tag in tags]

@@ -153,8 +153,9 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     name = os.path.basename(sys.argv[0])
     sys.stdout.reconfigure(errors="replace")  # a word it can't show is no reason to stop
     warnings.formatwarning = lambda message, *_: f"{name}: warning: {message}\n"
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if it is ignored
-        signal.signal(signal.SIGINT, _exit_at_once)
+    for number in ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit_at_once)
     try:
         try:
             status = main(sys.argv[1:])
@@ -168,21 +169,25 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        status = 130
+        print(f"{name}: {ENDS[signal.SIGINT]}", file=sys.stderr)
+        status = 128 + signal.SIGINT
     sys.exit(status)
 
 
-def _exit_at_once(signal_number, frame):
-    """Ends the process at Ctrl-C.
+# What a script that was ended by a signal says; its status is then 128 and the signal's number.
+ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
-    Python's own answer is an exception, and a library that it hits may swallow it or turn it into
-    another one. There is nothing to close yet: training, which has files open, answers Ctrl-C
-    with `callbacks.StopOnInterrupt`.
+
+def _exit_at_once(number, frame):
+    """Ends the process at Ctrl-C, or when the system asks it to end.
+
+    Python's own answer to Ctrl-C is an exception, and a library that it hits may swallow it or turn
+    it into another one. There is nothing to close yet: training, which has files open, answers with
+    `callbacks.StopOnInterrupt`.
     """
     name = os.path.basename(sys.argv[0])
-    os.write(_STDERR, f"{name}: interrupted\n".encode())
-    os._exit(130)
+    os.write(_STDERR, f"{name}: {ENDS[number]}\n".encode())
+    os._exit(128 + number)
 
 
 _STDERR = os.dup(2)  # not what file descriptor 2 points to while Keras is imported

@@ -5,6 +5,7 @@ import importlib.metadata
 import math
 import platform
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -141,11 +142,11 @@ class Outcome(NamedTuple):
     """How a training ended.
 
     Attributes:
-        interrupted: whether by the user.
+        stopped_by: the signal that ended it early, SIGINT or SIGTERM; None if none did.
         diverged_at: after how many steps loss or weights were no finite numbers; None if never.
     """
 
-    interrupted: bool
+    stopped_by: signal.Signals | None
     diverged_at: int | None
 
 
@@ -191,12 +192,12 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
-    is_whole = not interrupt.interrupted and diverged_at is None
+    is_whole = interrupt.stopped_by is None and diverged_at is None
     (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
     if is_whole and settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
-    return Outcome(interrupt.interrupted, diverged_at)
+    return Outcome(interrupt.stopped_by, diverged_at)
 
 
 def make_callbacks(
@@ -210,30 +211,33 @@ def make_callbacks(
     else:
         epochs = [*range(0, count, settings.attention_every), count - 1]
     draw_by_time = settings.attention_every is None and settings.corpus != "toy"
-    if settings.validation_split:
-        best = callbacks.BestCheckpoint(folder / "best.keras")
-    else:
-        best = callbacks.BestCheckpoint(
-            folder / "best.keras", evaluation_data, epochs, log_dir=folder / "evaluation"
-        )
     scalars_every = settings.batch_scalars_every
     if scalars_every is None and settings.steps is not None:
         scalars_every = max(span // settings.accumulate // 25, 1)
-    tokens_per_batch = data.training.tokens_per_batch(settings.batch_size)
+    scalars = callbacks.Scalars(
+        folder, scalars_every, data.training.tokens_per_batch(settings.batch_size)
+    )
+    if settings.validation_split:
+        best = callbacks.BestCheckpoint(folder / "best.keras")
+    else:  # a clean evaluation of the training text takes the place of validation
+        best = callbacks.BestCheckpoint(
+            folder / "best.keras", evaluation_data, epochs, log_dir=scalars.validation
+        )
+    # A checkpoint holds their states in this order.
     watchers = [
         *([callbacks.AveragedWeights()] if settings.average else []),
         best,
-        callbacks.Scalars(folder, scalars_every, tokens_per_batch),
+        scalars,
         callbacks.AttentionHeatmaps(
-            folder / "attention", data.probes, epochs=None if draw_by_time else epochs
+            scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
-        callbacks.SamplePredictions(folder / "samples", data.samples),
+        callbacks.SamplePredictions(scalars.train, data.samples),
         callbacks.ProgressBar(console),
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
     if data.training.writes_on and prompts:
-        watchers.append(callbacks.Continuations(folder / "continuations", prompts))
+        watchers.append(callbacks.Continuations(scalars.train, prompts))
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
     return watchers
@@ -247,13 +251,14 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
         "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
     }
+    defaults = dataclasses.asdict(Settings())
     hparams = {
         key: value
         for key, value in dataclasses.asdict(settings).items()
-        if isinstance(value, int | float | str) and key != "logs"
+        if isinstance(value, int | float | str) and value != defaults[key] and key != "logs"
     }
-    shutil.rmtree(folder / "hparams", ignore_errors=True)  # of a shorter training
-    callbacks.write_hparams(folder / "hparams", hparams, figures["best.keras"], folder.name)
+    shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
+    callbacks.write_hparams(folder / "validation", hparams, figures["best.keras"], folder.name)
     best_possible = None if settings.validation_split else data.training.best_possible()
     if best_possible is not None:
         figures["best possible"] = best_possible

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
 
 import keras
@@ -70,15 +71,18 @@ def test_an_interrupt_is_one_line_and_status_130():
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "-c: interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
 @pytest.mark.parametrize("answer", ["pass", "raise ImportError('initialization failed')"])
-def test_an_interrupt_ends_the_script_whatever_a_library_makes_of_it(answer):
+def test_a_signal_ends_the_script_whatever_a_library_makes_of_it(answer, name, status, word):
     script = f"""
 import signal
 from experiments import cli
 
 def library():
     try:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.{name})
     except KeyboardInterrupt:
         {answer}
 
@@ -86,7 +90,34 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.run(lambda argv: library() or print("and so on"))
 """
     result = run_script("-c", script)
-    assert (result.returncode, result.stdout, result.stderr) == (130, "", "-c: interrupted\n")
+    assert (result.returncode, result.stdout, result.stderr) == (status, "", f"-c: {word}\n")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_is_ignored_stays_ignored(name):
+    script = f"""
+import signal
+from experiments import cli
+signal.signal(signal.{name}, signal.SIG_IGN)
+cli.run(lambda argv: signal.raise_signal(signal.{name}) or print("and so on"))
+"""
+    result = run_script("-c", script)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "and so on\n", "")
+
+
+def test_a_script_that_waits_for_a_prompt_can_be_terminated(saved):
+    with subprocess.Popen(
+        [sys.executable, "generate.py", str(saved)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        time.sleep(1)  # it answers signals within a tenth of that
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (143, "", "generate.py: terminated\n")
 
 
 def test_a_defect_keeps_its_traceback():

@@ -49,7 +49,7 @@ def tensorboard(toy_run, tmp_path_factory):
         )
     try:
         address = wait_for(lambda: re.search(r"http://127\.0\.0\.1:\d+", output.read_text()))[0]
-        wait_for(lambda: "toy/hparams" in get_json(f"{address}/data/plugin/scalars/tags"))
+        wait_for(lambda: is_read(address))
         yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -58,6 +58,11 @@ def tensorboard(toy_run, tmp_path_factory):
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def is_read(address):
+    """Whether TensorBoard has come to what is written last."""
+    return "final/loss" in get_json(f"{address}/data/plugin/scalars/tags").get("toy/validation", ())
 
 
 def wait_for(question, seconds=60):
@@ -86,7 +91,7 @@ def test_the_film_of_each_layer_has_a_picture_for_each_drawn_epoch(tensorboard, 
     assert set(tags) == {"attention/i love deep/layer_1", "attention/i love deep/layer_2"}
 
     tag = f"attention/i love deep/layer_{layer}"
-    film = get_json(f"{plugin}/images", run="toy/attention", tag=tag, sample=0)
+    film = get_json(f"{plugin}/images", run="toy/train", tag=tag, sample=0)
     assert [frame["step"] for frame in film] == spread_epochs(LAST_EPOCH + 1)
 
     pictures = [
@@ -99,10 +104,14 @@ def test_the_film_of_each_layer_has_a_picture_for_each_drawn_epoch(tensorboard, 
 
 def test_every_epoch_has_a_table_of_predictions(tensorboard):
     plugin = f"{tensorboard}/data/plugin/text"
-    assert get_json(f"{plugin}/tags") == {"toy/samples": ["samples"]}
-    tables = get_json(f"{plugin}/text", run="toy/samples", tag="samples")
+    assert get_json(f"{plugin}/tags") == {"toy/train": ["samples"]}
+    tables = get_json(f"{plugin}/text", run="toy/train", tag="samples")
     assert [table["step"] for table in tables] == list(range(LAST_EPOCH + 1))
     assert "<td>i love deep</td>\n<td>learning</td>\n<td>" in tables[-1]["text"]
+
+
+def test_a_run_is_two_rows_in_the_list_of_runs(tensorboard):
+    assert sorted(get_json(f"{tensorboard}/data/runs")) == ["toy/train", "toy/validation"]
 
 
 def test_curves_reach_to_the_last_epoch(tensorboard):
@@ -110,14 +119,15 @@ def test_curves_reach_to_the_last_epoch(tensorboard):
     tags = {run: set(tags) for run, tags in get_json(f"{plugin}/tags").items()}
     figures = {"epoch_loss", "epoch_accuracy", "epoch_perplexity"}
     assert tags == {
-        "toy/train": {*figures, "epoch_learning_rate", "epoch_tokens_per_second"},
-        "toy/evaluation": figures,
-        "toy/hparams": {"final/loss", "final/accuracy", "final/perplexity"},
-        "toy/attention": {
-            f"attention_entropy/i love deep/layer_{layer}_head_{head}"
-            for layer in (1, 2)
-            for head in (1, 2)
+        "toy/train": {
+            *(*figures, "epoch_learning_rate", "epoch_tokens_per_second"),
+            *(
+                f"attention_entropy/i love deep/layer_{layer}_head_{head}"
+                for layer in (1, 2)
+                for head in (1, 2)
+            ),
         },
+        "toy/validation": {*figures, "final/loss", "final/accuracy", "final/perplexity"},
     }
     curve = get_json(f"{plugin}/scalars", run="toy/train", tag="epoch_loss")
     _, steps, losses = zip(*curve, strict=True)
@@ -125,27 +135,31 @@ def test_curves_reach_to_the_last_epoch(tensorboard):
     assert losses[-1] < losses[0] / 2
 
 
-def test_the_run_is_a_row_of_hyper_parameters_and_results(tensorboard, toy_run):
-    request = urllib.request.Request(
-        f"{tensorboard}/data/plugin/hparams/session_groups",
-        json.dumps(
-            {"allowedStatuses": ["STATUS_UNKNOWN"], "startIndex": 0, "sliceSize": 10}
-        ).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        (group,) = json.load(answer)["sessionGroups"]
-    config = json.loads((toy_run / "config.json").read_text())
-    names = {"model", "layers", "heads", "d_model", "dff", "dropout", "corpus", "learning_rate"}
-    names |= {"context_length", "vocabulary_size", "validation_split", "epochs", "batch_size"}
-    names |= {"seed"}
-    assert {name: group["hparams"].get(name) for name in names} == {
-        name: config[name] for name in names
-    }
-    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert metrics["final/loss"] > 0
-    assert 0 < metrics["final/accuracy"] <= 1
-    assert metrics["final/perplexity"] == pytest.approx(np.exp(metrics["final/loss"]), rel=1e-5)
+def test_the_run_is_a_row_of_figures_and_of_settings_that_differ_from_the_defaults(
+    tensorboard, toy_run
+):
+    def post(name, **request):
+        body = json.dumps(request).encode()
+        request = urllib.request.Request(
+            f"{tensorboard}/data/plugin/hparams/{name}", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    columns = [info["name"] for info in post("experiment")["hparamInfos"]]
+    assert columns == ["Accuracy", "Loss", "Perplexity", "epochs"]
+    (row,) = post("session_groups", allowedStatuses=["STATUS_UNKNOWN"], startIndex=0, sliceSize=9)[
+        "sessionGroups"
+    ]
+    assert row["name"] == "toy"
+    results = json.loads((toy_run / "results.json").read_text())["best.keras"]
+    expected = {name.capitalize(): value for name, value in results.items()}
+    assert row["hparams"] == {**expected, "epochs": 60}
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in row["metricValues"]}
+    assert {f"final/{name}" for name in results} < set(metrics)
+    for name, value in results.items():
+        assert metrics[f"final/{name}"] == pytest.approx(value, rel=1e-5)
+    assert results["perplexity"] == pytest.approx(np.exp(results["loss"]), rel=1e-5)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser: `chromium` is not installed")

@@ -10,14 +10,13 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import spread_epochs
 from data.corpora import load_corpus
 from data.prefixes import Prefixes
 from experiments import cli, preparation, training
 from experiments.settings import Settings, parse_settings
+from tests.callbacks.conftest import read_events
 from tests.conftest import PROJECT, run_script
 
 ENDLESS = 10**6
@@ -27,16 +26,6 @@ TEXT = "\n".join(
     # The tenth that is kept for validation.
     + 4 * ["six five unseen [aside] [/b] :star: " + "three four five six one two " * 3]
 )
-
-
-def read_events(folder):
-    """{tag: {step: value}} of the one event file in a folder."""
-    (file,) = folder.iterdir()
-    events = EventAccumulator(str(file), size_guidance={"tensors": 0}).Reload()
-    return {
-        tag: {event.step: tf.make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
-        for tag in events.Tags()["tensors"]
-    }
 
 
 def saved_numbers(path):
@@ -101,8 +90,8 @@ def text_run(tmp_path_factory):
 
 def test_a_run_folder_is_complete(toy_run):
     assert sorted(path.name for path in toy_run.iterdir()) == [
-        *("attention", "best.keras", "checkpoint.npz", "config.json", "evaluation", "hparams"),
-        *("last.keras", "results.json", "samples", "train"),
+        *("best.keras", "checkpoint.npz", "config.json", "last.keras", "results.json", "train"),
+        "validation",
     ]
 
 
@@ -116,30 +105,35 @@ def test_config_json_holds_the_settings_and_where_the_model_comes_from(toy_run):
     assert cli.load_model(str(toy_run / "best.keras")).provenance == provenance
 
 
-def test_each_dashboard_has_its_own_event_file(toy_run):
+def test_the_events_of_a_run_are_in_two_folders(toy_run):
     some, all_ = spread_epochs(60), list(range(60))
-    heads = [(layer, head) for layer in (1, 2) for head in (1, 2)]
     figures = ["epoch_accuracy", "epoch_loss", "epoch_perplexity"]
+    heatmaps = [f"attention/i love deep/layer_{layer}" for layer in (1, 2)]
+    entropies = [
+        f"attention_entropy/i love deep/layer_{layer}_head_{head}"
+        for layer in (1, 2)
+        for head in (1, 2)
+    ]
     expected = {
-        "train": (all_, [*figures, "epoch_learning_rate", "epoch_tokens_per_second"]),
-        "evaluation": (some, figures),
-        "attention": (
-            some,
-            [f"attention/i love deep/layer_{layer}" for layer in (1, 2)]
-            + [f"attention_entropy/i love deep/layer_{n}_head_{head}" for n, head in heads],
-        ),
-        "samples": (all_, ["samples"]),
+        **dict.fromkeys(["samples", *figures], all_),
+        **dict.fromkeys(["epoch_learning_rate", "epoch_tokens_per_second"], all_),
+        **dict.fromkeys([*heatmaps, *entropies], some),
     }
-    for name, (steps, tags) in expected.items():
-        events = read_events(toy_run / name)
-        assert sorted(events) == sorted(tags)
-        assert {tag: list(values) for tag, values in events.items()} == dict.fromkeys(events, steps)
+    events = read_events(toy_run / "train")
+    assert {tag: list(values) for tag, values in events.items()} == expected
+    expected = {  # on the training text, but without dropout
+        **dict.fromkeys(figures, some),
+        **{f"final/{name}": [0] for name in ("accuracy", "loss", "perplexity")},
+        "_hparams_/session_start_info": [0],
+    }
+    events = read_events(toy_run / "validation")
+    assert {tag: list(values) for tag, values in events.items()} == expected
 
 
 def test_the_results_of_a_run_are_those_of_its_best_model(toy_run):
-    figures = read_events(toy_run / "hparams")
+    figures = read_events(toy_run / "validation")
     evaluation = evaluate(toy_run / "best.keras", load_corpus("toy").sentences)
-    losses = read_events(toy_run / "evaluation")["epoch_loss"]
+    losses = figures["epoch_loss"]
     for name, value in evaluation.items():
         assert figures[f"final/{name}"][0] == pytest.approx(value, rel=1e-5)
     assert min(losses.values()) == pytest.approx(evaluation["loss"], rel=1e-5)
@@ -202,7 +196,7 @@ def test_no_line_is_longer_than_100_columns(run, request):
 def test_a_run_with_a_validation_part_writes_its_figures(text_run):
     folder, _ = text_run
     names = {path.name for path in folder.iterdir() if path.is_dir()}
-    assert names == {"train", "validation", "attention", "samples", "hparams"}
+    assert names == {"train", "validation"}
     for name in ("train", "validation"):
         assert list(read_events(folder / name)["epoch_loss"]) == [0, 1, 2, 3]
 
@@ -220,7 +214,7 @@ def test_words_are_shown_as_they_are_written(text_run):
     folder, result = text_run
     line = next(line for line in result.stdout.splitlines() if "[aside] [/b] :star:" in line)
     assert line.split()[:6] == ["six", "five", "[UNK]", "[aside]", "[/b]", ":star:"]
-    tags = read_events(folder / "attention")
+    tags = read_events(folder / "train")
     assert {r"attention/one [/b] $\frac$/layer_1", "attention/two three/layer_2"} <= set(tags)
 
 
@@ -377,40 +371,63 @@ def running(logs, *arguments):
             process.kill()
 
 
-def interrupt(logs, line, seconds):
-    """Presses Ctrl-C some seconds after the start, or after a line that begins with `line`."""
-    with running(logs, "--epochs", ENDLESS) as process:
+ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
+
+
+def stop(logs, number, line, seconds, *arguments):
+    """Sends a signal some seconds after the start, or after a line that begins with `line`."""
+    with running(logs, *arguments) as process:
         printed = ""
         while line and not printed.startswith(line):
             printed = process.stdout.readline()
             assert printed, "the run ended too early"
         time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert (output + errors).count("interrupted") == 1
+    status, word = ENDS[number]
+    assert process.returncode == status
+    assert (output + errors).count(word) == 1
     assert len(errors.splitlines()) <= 1
     return output
 
 
+@pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("seconds", [0.6, 1.2, 1.8])
-def test_ctrl_c_before_training_ends_at_once(tmp_path, seconds):
-    interrupt(tmp_path, None, seconds)
+def test_a_signal_before_training_ends_it_at_once(tmp_path, number, seconds):
+    stop(tmp_path, number, None, seconds, "--epochs", ENDLESS)
 
 
-def test_ctrl_c_as_training_starts_leaves_whole_files_or_none(tmp_path):
-    interrupt(tmp_path, "run ", 0)
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_as_training_starts_leaves_whole_files_or_none(tmp_path, number):
+    stop(tmp_path, number, "run ", 0, "--epochs", ENDLESS)
     for path in (tmp_path / "run").glob("*.keras"):
         assert cli.load_model(str(path)).predict_next("i love", k=1)
 
 
-def test_ctrl_c_in_training_leaves_a_whole_run(tmp_path):
-    output = interrupt(tmp_path, "epoch ", 0.1)
-    assert "last.keras" in output
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_in_training_leaves_a_whole_run(tmp_path, number):
+    output = stop(tmp_path, number, "epoch ", 0.1, "--epochs", ENDLESS)
+    assert "--resume run goes on" in output
     for name in ("best.keras", "last.keras"):
         assert cli.load_model(str(tmp_path / "run" / name)).predict_next("i love", k=1)
-    for name in ("train", "evaluation", "attention", "samples"):
-        assert 0 in next(iter(read_events(tmp_path / "run" / name).values()))
+    for name in ("train", "validation"):
+        assert all(0 in steps for steps in read_events(tmp_path / "run" / name).values())
+
+
+def test_a_request_to_terminate_during_the_report_leaves_a_run_that_resume_reports(tmp_path):
+    folder = tmp_path / "run"
+    with running(tmp_path, "--epochs", 2) as process:
+        while not (folder / "last.keras").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)  # the evaluations take longer
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, "train.py: terminated\n")
+    assert not (folder / "results.json").exists()
+    result = run_script("train.py", "--logs", tmp_path, "--resume", "run")
+    assert result.returncode == 0, result.stderr
+    assert "on the training text" in result.stdout
 
 
 def test_a_run_killed_while_it_saves_leaves_its_last_whole_model(tmp_path):

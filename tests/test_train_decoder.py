@@ -34,7 +34,7 @@ def test_it_learns_a_text_from_left_to_right(
     assert model.objective == "windows"
     assert model.predict_next(prompt, k=1)[0][0] == answer
 
-    texts = read_events(tmp_path / "run" / "continuations")["continuations"]
+    texts = read_events(tmp_path / "run" / "train")["continuations"]
     assert {0, 19} <= set(texts)
     assert texts[0] != texts[19]
     assert "three four five six seven" in texts[19]

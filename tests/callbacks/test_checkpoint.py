@@ -54,10 +54,11 @@ def make_model(tokenizer, d_model=8):
 
 
 def make_callbacks(folder, examples):
+    scalars = Scalars(folder, every=3)
     return [
         BestCheckpoint(folder / "best.keras", examples, log_dir=folder / "evaluation"),
-        Scalars(folder, every=3),
-        AttentionHeatmaps(folder / "attention", ["i love"], epochs=[0, 4]),
+        scalars,
+        AttentionHeatmaps(scalars.train, ["i love"], epochs=[0, 4]),
         SamplePredictions(folder / "samples", [("i love", None)]),
         EarlyStopping("val_loss", patience=3),
     ]
@@ -115,7 +116,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenize
     assert_equal(all_variables(resumed), all_variables(whole))
     best = [keras.saving.load_model(tmp_path / run / "best.keras") for run in ("whole", "cut")]
     assert_equal(*([*model.get_weights(), *optimizer_state(model)] for model in best))
-    for name in ("train", "validation", "evaluation", "attention", "samples"):
+    for name in ("train", "validation", "evaluation", "samples"):
         expected, events = (read_events(tmp_path / run / name) for run in ("whole", "cut"))
         assert expected.keys() == events.keys()
         for tag, values in expected.items():

@@ -1,7 +1,14 @@
 """The record of a trial, as TensorBoard's HParams plugin reads it."""
 
 import pytest
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import GetExperimentRequest
+from tensorboard.plugins.hparams.backend_context import Context
+from tensorboard.plugins.hparams.get_experiment import Handler
 
 from callbacks import write_hparams
 from tests.callbacks.conftest import load_events, read_events
@@ -14,9 +21,22 @@ def test_the_trial_and_its_hyper_parameters_can_be_read_back(tmp_path):
     content = load_events(tmp_path).SummaryMetadata(metadata.SESSION_START_INFO_TAG)
     start = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
     read = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
-    assert read == HPARAMS
+    assert read == {"Loss": 0.25, **HPARAMS}
     assert type(read["causal"]) is bool
     assert start.group_name
+
+
+def test_the_figures_lead_the_table_and_then_comes_what_differs(tmp_path):
+    for run, loss in (("one", 0.25), ("two", 0.5)):
+        hparams = {**HPARAMS, "layers": loss}
+        write_hparams(tmp_path / run, hparams, {"loss": loss, "accuracy": 1 - loss})
+    data_provider = MultiplexerDataProvider(
+        EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload(), str(tmp_path)
+    )
+    context = Context(TBContext(data_provider=data_provider))
+    columns = Handler(RequestContext(), context, "", GetExperimentRequest()).run()
+    names = [info.name for info in columns.hparam_infos]
+    assert names[:3] == ["Accuracy", "Loss", "layers"]
 
 
 def test_final_figures_are_scalars(tmp_path):

@@ -1,4 +1,4 @@
-"""Ctrl-C during a training, as a real signal."""
+"""Ctrl-C and a request to terminate during a training, as real signals."""
 
 import signal
 
@@ -8,19 +8,21 @@ import pytest
 
 from callbacks import StopOnInterrupt
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
-class PressCtrlC(keras.callbacks.Callback):
-    """Presses Ctrl-C some times within one step, and keeps a log of what is called."""
 
-    def __init__(self, times, step=5):
+class Raise(keras.callbacks.Callback):
+    """Raises signals within one step, and keeps a log of what is called."""
+
+    def __init__(self, *numbers, step=5):
         super().__init__()
-        self.times, self.step, self.calls = times, step, []
+        self.numbers, self.step, self.calls = numbers, step, []
 
     def on_train_batch_begin(self, batch, logs=None):
         self.calls.append("step")
         if self.calls.count("step") == self.step:
-            for _ in range(self.times):
-                signal.raise_signal(signal.SIGINT)
+            for number in self.numbers:
+                signal.raise_signal(number)
 
     def on_train_batch_end(self, batch, logs=None):
         self.calls.append("step end")
@@ -43,44 +45,65 @@ def fit(*callbacks, epochs=3):
     )
 
 
-def test_ctrl_c_ends_training_after_its_step_and_in_good_order():
-    stopper, presser = StopOnInterrupt(), PressCtrlC(times=1, step=6)
-    history = fit(stopper, presser)
-    assert stopper.interrupted
+@pytest.fixture
+def handlers():
+    """What is done at each signal before a training; done again after the test."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    yield handlers
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_training_after_its_step_and_in_good_order(number):
+    stopper, raiser = StopOnInterrupt(), Raise(number, step=6)
+    history = fit(stopper, raiser)
+    assert stopper.stopped_by is number
     epoch = ["step", "step end"] * 4 + ["epoch end"]
-    assert presser.calls == [*epoch, *["step", "step end"] * 2, "epoch end", "end"]
+    assert raiser.calls == [*epoch, *["step", "step end"] * 2, "epoch end", "end"]
     assert len(history.history["val_loss"]) == 2
 
 
-def test_a_second_ctrl_c_ends_it_at_once():
-    presser = PressCtrlC(times=2)
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            fit(StopOnInterrupt(), presser)
-        assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert presser.calls[-1] == "step"
+def test_a_second_ctrl_c_ends_it_at_once(handlers):
+    raiser = Raise(signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(StopOnInterrupt(), raiser)
+    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
+    assert raiser.calls[-1] == "step"
 
 
-@pytest.mark.parametrize("times", [0, 1])
-def test_the_earlier_answer_to_ctrl_c_comes_back(times):
-    handler = signal.getsignal(signal.SIGINT)
-    fit(StopOnInterrupt(), PressCtrlC(times))
-    assert signal.getsignal(signal.SIGINT) is handler
+@pytest.mark.parametrize("first", SIGNALS)
+def test_a_second_signal_gets_the_answer_that_it_had_before(handlers, first):
+    class Ended(Exception):
+        pass
+
+    def end(number, frame):
+        raise Ended
+
+    signal.signal(signal.SIGTERM, end)
+    raiser = Raise(first, signal.SIGTERM)
+    with pytest.raises(Ended):
+        fit(StopOnInterrupt(), raiser)
+    assert signal.getsignal(signal.SIGTERM) is end
+    assert raiser.calls[-1] == "step"
 
 
-def test_training_ends_as_ever_without_ctrl_c():
-    stopper, presser = StopOnInterrupt(), PressCtrlC(times=0)
-    fit(stopper, presser)
-    assert not stopper.interrupted
-    assert presser.calls.count("step end") == 12
+@pytest.mark.parametrize("numbers", [[], [signal.SIGINT], [signal.SIGTERM]])
+def test_the_earlier_answers_come_back(handlers, numbers):
+    fit(StopOnInterrupt(), Raise(*numbers))
+    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
 
 
-def test_an_interrupted_training_can_be_taken_up_with_the_same_callback():
+def test_training_ends_as_ever_without_a_signal():
+    stopper, raiser = StopOnInterrupt(), Raise()
+    fit(stopper, raiser)
+    assert stopper.stopped_by is None
+    assert raiser.calls.count("step end") == 12
+
+
+def test_a_training_that_was_stopped_can_be_taken_up_with_the_same_callback():
     stopper = StopOnInterrupt()
-    fit(stopper, PressCtrlC(times=1))
+    fit(stopper, Raise(signal.SIGINT))
     history = fit(stopper, epochs=2)
-    assert not stopper.interrupted
+    assert stopper.stopped_by is None
     assert len(history.history["loss"]) == 2
