@@ -7,7 +7,6 @@ from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint import Checkpoint
 from callbacks.continuations import Continuations
 from callbacks.early_stopping import EarlyStopping
-from callbacks.epoch_summaries import EpochSummaries
 from callbacks.event_writer import EventWriter
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
@@ -27,7 +26,6 @@ __all__ = [
     "Checkpoint",
     "Continuations",
     "EarlyStopping",
-    "EpochSummaries",
     "EventWriter",
     "ProgressBar",
     "SamplePredictions",

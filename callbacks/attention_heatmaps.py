@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Container, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,7 +12,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from callbacks.attention_figure import AttentionFigure
 from callbacks.epoch_summaries import EpochSummaries
-from callbacks.event_writer import EventWriter
+from callbacks.event_writer import LogDir
 
 
 class AttentionHeatmaps(EpochSummaries):
@@ -29,8 +28,7 @@ class AttentionHeatmaps(EpochSummaries):
     their scores, (layers, heads, T, T), as those of `models` do.
 
     Args:
-        log_dir: folder for the event file, which no other writer may use; or an `EventWriter` that
-            callbacks share.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         texts: the texts to look at, at least one.
         epochs: the epochs to draw, such as `range(0, 100, 5)` or `spread_epochs(1000)`.
             Default None: as many as `time_share` allows. The first and the last are always drawn.
@@ -49,7 +47,7 @@ class AttentionHeatmaps(EpochSummaries):
 
     def __init__(
         self,
-        log_dir: str | Path | EventWriter,
+        log_dir: LogDir,
         texts: Sequence[str],
         epochs: Container[int] | None = None,
         time_share: float = 0.05,

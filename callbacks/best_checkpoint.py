@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-from callbacks.event_writer import EventWriter
+from callbacks.event_writer import EventWriter, LogDir
 from callbacks.schedule import TimeShare
 
 
@@ -29,8 +29,8 @@ class BestCheckpoint(keras.callbacks.Callback):
         epochs: with `dataset`, the epochs after which to evaluate, such as `spread_epochs(1000)`;
             include the last one. Default None: after each.
         log_dir: with `dataset`, folder for an event file with the evaluations' figures, tagged
-            and stepped as Keras's TensorBoard callback does; or an `EventWriter` that callbacks
-            share. Default None: not written.
+            and stepped as Keras's TensorBoard callback does, or an `EventWriter`. Default None:
+            not written.
         time_share: largest share of the training time for saving. Default 0.005.
 
     Attributes:
@@ -51,7 +51,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         path: str | Path,
         dataset=None,
         epochs: Container[int] | None = None,
-        log_dir: str | Path | EventWriter | None = None,
+        log_dir: LogDir | None = None,
         time_share: float = 0.005,
     ):
         super().__init__()

@@ -1,13 +1,12 @@
 """What the model writes after a few prompts, again and again while it learns."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from callbacks.epoch_summaries import EpochSummaries
-from callbacks.event_writer import EventWriter
+from callbacks.event_writer import LogDir
 
 
 class Continuations(EpochSummaries):
@@ -20,8 +19,7 @@ class Continuations(EpochSummaries):
     It works with the models of `models`, and with any other that has their method `generate`.
 
     Args:
-        log_dir: folder for the event file, which no other writer may use; or an `EventWriter` that
-            callbacks share.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         prompts: the texts to continue, at least one.
         max_new_tokens: how many tokens each gets. A positive integer, default 100.
         temperature: that of `generate`. Default 0.8.
@@ -39,7 +37,7 @@ class Continuations(EpochSummaries):
 
     def __init__(
         self,
-        log_dir: str | Path | EventWriter,
+        log_dir: LogDir,
         prompts: Sequence[str],
         max_new_tokens: int = 100,
         temperature: float = 0.8,

@@ -1,12 +1,11 @@
 """What callbacks share that write to TensorBoard about an epoch, now and then."""
 
 from collections.abc import Container, Iterable
-from pathlib import Path
 
 import keras
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from callbacks.event_writer import EventWriter
+from callbacks.event_writer import EventWriter, LogDir
 from callbacks.schedule import TimeShare
 
 
@@ -17,28 +16,18 @@ class EpochSummaries(keras.callbacks.Callback):
     as many as `time_share` allows. The step is the epoch, counted from 0.
 
     Args:
-        log_dir: folder for the event file, which no other writer may use; or an `EventWriter` that
-            callbacks share.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         epochs: the epochs to write about. Default None: as many as `time_share` allows.
         time_share: with `epochs=None`, the largest share of the training time that this may take,
             between 0 and 1. Default 1: every epoch.
 
     Raises:
         ValueError: a `time_share` out of its range.
-
-    Example:
-
-    >>> from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-    >>> class WeightNorm(EpochSummaries):
-    ...     def summaries(self):
-    ...         squares = sum((weight**2).sum() for weight in self.model.get_weights())
-    ...         return [scalar_pb("weight_norm", squares**0.5)]
-    >>> history = model.fit(x, callbacks=[WeightNorm("logs/run")])  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        log_dir: str | Path | EventWriter,
+        log_dir: LogDir,
         epochs: Container[int] | None = None,
         time_share: float = 1.0,
     ):

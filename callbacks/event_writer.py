@@ -43,7 +43,7 @@ class EventWriter:
         self._writer = None
 
     @classmethod
-    def of(cls, log_dir: "str | Path | EventWriter") -> "EventWriter":
+    def of(cls, log_dir: "LogDir") -> "EventWriter":
         """The writer itself, or a new one for a folder."""
         return log_dir if isinstance(log_dir, cls) else cls(log_dir)
 
@@ -101,3 +101,6 @@ class EventWriter:
 
     def _files(self):
         return sorted(self.log_dir.glob("events.out.tfevents.*"))
+
+
+LogDir = str | Path | EventWriter  # what callbacks take

@@ -2,13 +2,12 @@
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text.summary_v2 import text_pb
 
 from callbacks.epoch_summaries import EpochSummaries
-from callbacks.event_writer import EventWriter
+from callbacks.event_writer import LogDir
 from callbacks.visible import visible
 
 
@@ -20,8 +19,7 @@ class SamplePredictions(EpochSummaries):
     `next_token_probabilities(texts)` and `top_tokens(probabilities, k)`.
 
     Args:
-        log_dir: folder for the event file, which no other writer may use; or an `EventWriter` that
-            callbacks share.
+        log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         samples: pairs of a prompt and the word expected after it, None where that is not known.
         k: how many predictions to show for each prompt, at least 1. Default 3.
 
@@ -34,12 +32,7 @@ class SamplePredictions(EpochSummaries):
     >>> history = model.fit(dataset, epochs=9, callbacks=[callback])  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        log_dir: str | Path | EventWriter,
-        samples: Sequence[tuple[str, str | None]],
-        k: int = 3,
-    ):
+    def __init__(self, log_dir: LogDir, samples: Sequence[tuple[str, str | None]], k: int = 3):
         super().__init__(log_dir)
         if not samples:
             raise ValueError("`samples` must hold at least one prompt. Received: samples=[].")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-from callbacks import AttentionHeatmaps, EpochSummaries, EventWriter, SamplePredictions, Scalars
+from callbacks import AttentionHeatmaps, EventWriter, SamplePredictions, Scalars
+from callbacks.epoch_summaries import EpochSummaries
 from tests.callbacks.conftest import read_events
 
 MINE, YOURS = keras.callbacks.Callback(), keras.callbacks.Callback()
