@@ -44,14 +44,11 @@ def main(argv: Sequence[str]) -> int:
         )
 
     cli.import_keras(threads=1 if settings.is_tiny else None)
-    from experiments import (
-        preparation,  # only now: they import Keras
-        training,
-    )
+    from experiments import preparation, reports, training  # only now: they import Keras
 
     data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
-    training.print_plan(settings, data, model)
+    reports.print_plan(settings, data, model)
     if flags.dry_run:
         return 0
     folder = training.open_folder(settings, model, flags.run_name, folder)
@@ -67,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         word = cli.ENDS[outcome.stopped_by]
         print(f"\n{word}: --resume {folder.name} goes on; the model so far is last.keras")
         return 128 + outcome.stopped_by
-    training.report(settings, data, model, folder)
+    reports.report(settings, data, model, folder)
     return 0
 
 

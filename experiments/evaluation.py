@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from callbacks import AttentionFigure
 from data.corpora import CorpusError, load_corpus
 from data.objectives import OBJECTIVES
 from experiments.cli import UsageError, load_model, write_text
+from experiments.console import console, make_table
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
-
-console = Console(
-    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
-)
 
 
 class Score(NamedTuple):
@@ -176,12 +171,7 @@ COLUMNS = {
 
 def print_rows(scores: Sequence[Score]) -> None:
     """Prints the scores as a table."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in COLUMNS:
-        text = name == "model"
-        table.add_column(
-            name, justify="left" if text else "right", no_wrap=not text, overflow="fold"
-        )
+    table = make_table(*COLUMNS)
     for score in scores:
         table.add_row(*(show(score) for show in COLUMNS.values()))
     console.print(table)

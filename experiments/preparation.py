@@ -64,6 +64,7 @@ def _tokenizer(settings, text):
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected at least two different "
             f"{tokenizer.pieces_name} to train on, found {len(tokenizer.pieces)}"
+            + (" (see --validation-split)" if settings.validation_split else "")
         )
     return tokenizer
 

@@ -4,32 +4,24 @@ import dataclasses
 import importlib.metadata
 import math
 import platform
-import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
-from rich.console import Console
-from rich.table import Table
 
 import callbacks
 import models
 from data.corpora import Corpus
 from experiments import runs
 from experiments.cli import UsageError
+from experiments.console import console
 from experiments.preparation import Data
 from experiments.settings import Settings
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from optimizers import make_optimizer, make_schedule
-
-# What is printed holds words of the user's text: nothing in them is markup.
-console = Console(
-    highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 100
-)
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:
@@ -95,22 +87,6 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
     return min(span, batches), batches
 
 
-def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
-    """Says what is about to be trained, and on what."""
-    console.print(
-        f"corpus  {settings.corpus}: {len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name} "
-        f"known, {data.training.count:,} {data.training.unit} to train on, "
-        + (
-            f"{data.evaluation.count:,} to validate on\n"
-            if settings.validation_split
-            else "none kept for validation\n"
-        )
-        + f"model   {settings.model}: {settings.num_layers} layers, {settings.num_heads} heads, "
-        f"d_model {settings.d_model}, {model.count_params():,} parameters",
-        soft_wrap=True,
-    )
-
-
 def open_folder(
     settings: Settings,
     model: models.LanguageModel,
@@ -160,7 +136,7 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
         leftover.unlink()
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
     watchers = make_callbacks(settings, data, folder, evaluation_data)
-    span, batches = spans(settings, data)
+    _, batches = spans(settings, data)
     path = folder / runs.CHECKPOINT
     checkpoint = callbacks.Checkpoint(path, model, watchers, last_step=batches)
     if path.exists():
@@ -168,36 +144,44 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
             checkpoint.restore()
         except ValueError as error:
             raise UsageError(f"argument --resume: {error}") from error
-    done = checkpoint.step
-    epochs = checkpoint.epoch + math.ceil((batches - done) / span)
-    interrupt, divergence = callbacks.StopOnInterrupt(), callbacks.StopOnDivergence()
-    if done < batches and not any(getattr(w, "has_stopped", False) for w in watchers):
-        model.fit(
-            data.training.training_batches(settings.batch_size, settings.seed, done),
-            steps_per_epoch=span,
-            initial_epoch=checkpoint.epoch,
-            epochs=epochs,
-            validation_data=evaluation_data if settings.validation_split else None,
-            callbacks=[
-                *(interrupt, divergence, callbacks.StopAtStep(batches - done)),
-                *(*watchers, checkpoint),
-            ],
-            shuffle=False,
-            verbose=0,
-        )
-    diverged_at = None
-    if divergence.diverged_at is not None:
-        diverged_at = (done + divergence.diverged_at) // settings.accumulate
+    outcome = Outcome(None, None)
+    if checkpoint.step < batches and not any(getattr(w, "has_stopped", False) for w in watchers):
+        outcome = _go_on(settings, data, model, evaluation_data, watchers, checkpoint)
+    if outcome.diverged_at is not None:
         checkpoint.restore()
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
-    is_whole = interrupt.stopped_by is None and diverged_at is None
+    return outcome
+
+
+def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
+    """Trains from the checkpoint to the end, or to what ends it earlier."""
+    span, batches = spans(settings, data)
+    done = checkpoint.step
+    epochs = checkpoint.epoch + math.ceil((batches - done) / span)
+    interrupt, divergence = callbacks.StopOnInterrupt(), callbacks.StopOnDivergence()
+    model.fit(
+        data.training.training_batches(settings.batch_size, settings.seed, done),
+        steps_per_epoch=span,
+        initial_epoch=checkpoint.epoch,
+        epochs=epochs,
+        validation_data=evaluation_data if settings.validation_split else None,
+        callbacks=[
+            *(interrupt, divergence, callbacks.StopAtStep(batches - done)),
+            *(*watchers, checkpoint),
+        ],
+        shuffle=False,
+        verbose=0,
+    )
+    if divergence.diverged_at is not None:
+        return Outcome(None, (done + divergence.diverged_at) // settings.accumulate)
     (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
-    if is_whole and settings.validation_split and epochs > 1 and best.best_epoch == epochs - 1:
+    was_whole = interrupt.stopped_by is None and settings.validation_split
+    if was_whole and best.best_epoch == epochs - 1 > 0:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
-    return Outcome(interrupt.stopped_by, diverged_at)
+    return Outcome(interrupt.stopped_by, None)
 
 
 def make_callbacks(
@@ -241,57 +225,3 @@ def make_callbacks(
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
     return watchers
-
-
-def report(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> None:
-    """Evaluates what was saved and says how good it is, where it is, and what to do next."""
-    best = keras.saving.load_model(folder / "best.keras")
-    evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
-    figures = {
-        "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
-        "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
-    }
-    defaults = dataclasses.asdict(Settings())
-    hparams = {
-        key: value
-        for key, value in dataclasses.asdict(settings).items()
-        if isinstance(value, int | float | str) and value != defaults[key] and key != "logs"
-    }
-    shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
-    callbacks.write_hparams(folder / "validation", hparams, figures["best.keras"], folder.name)
-    best_possible = None if settings.validation_split else data.training.best_possible()
-    if best_possible is not None:
-        figures["best possible"] = best_possible
-
-    part = "validation" if settings.validation_split else "training"
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"on the {part} text")
-    for name in ("loss", "accuracy", "perplexity"):
-        table.add_column(name, justify="right")
-    for name, row in figures.items():
-        table.add_row(
-            name, f"{row['loss']:.4f}", f"{row['accuracy']:.1%}", f"{row['perplexity']:.3f}"
-        )
-    console.print()
-    console.print(table)
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("prompt", "followed by", "predicted"):
-        table.add_column(name)
-    probabilities = best.next_token_probabilities([prompt for prompt, _ in data.samples])
-    for (prompt, expected), row in zip(data.samples, probabilities, strict=True):
-        predicted = ", ".join(
-            f"{callbacks.visible(token)} {p:.1%}" for token, p in best.top_tokens(row, 3)
-        )
-        table.add_row(prompt, expected, predicted)
-    console.print()
-    console.print(table)
-
-    console.print(
-        f"\nbest model  {folder / 'best.keras'}\n"
-        f"last model  {folder / 'last.keras'}\n"
-        f"watch it    tensorboard --logdir {folder.parent} "
-        "--samples_per_plugin images=1000,text=1000",
-        soft_wrap=True,
-    )
-    runs.write_json(folder / runs.RESULTS, figures)

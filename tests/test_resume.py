@@ -177,7 +177,10 @@ def test_a_finished_run_says_so_and_stays_as_it_is(logs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resume", "whole", "--heads", "1"], "--heads: expected 2, as the run has it, got 1"),
+        (
+            ["--resume", "whole", "--heads", "1"],
+            "--num-heads: expected 2, as the run has it, got 1",
+        ),
         (["--resume", "whole", "--steps", "120"], "--steps: expected 130 or more, got 120"),
         (["--resume", "whole", "--epochs", "9"], "--epochs: expected 3, as the run has it"),
         (["--resume", "missing"], "--resume: expected one of "),
