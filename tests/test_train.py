@@ -24,7 +24,7 @@ TEXT = "\n".join(
     32 * ["one two three four five six"]
     + 4 * [r"one [aside] [/b] :star: $\frac$ two"]
     # The tenth that is kept for validation.
-    + 4 * ["six five [aside] [/b] :star: unseen " + "three four five six one two " * 3]
+    + 4 * ["six five [aside] [/b] :star: " + "three four five six one two " * 3 + "unseen"]
 )
 
 
