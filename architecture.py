@@ -8,10 +8,9 @@ Importing this module does not import Keras.
 """
 
 import dataclasses
+import functools
 import math
 import textwrap
-import types
-import typing
 
 
 class SettingError(ValueError):
@@ -73,9 +72,9 @@ class Number:
 def setting(
     default,
     help: str,
+    allowed: Number | tuple[str, ...] | str = "",
     *,
     group: str,
-    allowed: Number | tuple[str, ...] | str = "",
     none: str = "none",
     file_default=None,
     aliases: tuple[str, ...] = (),
@@ -85,11 +84,11 @@ def setting(
 
     Args:
         default: its default, for the built-in corpus.
-        help: what it means, for `--help`.
-        group: under which title it stands there.
+        help: what it means, for `--help`; other settings are named in backticks.
         allowed: which values it can have: a `Number`; a tuple of names; or for a text, in words
             what it must be. Switches need none: they are True or False.
-        none: what None means, in a word.
+        group: under which title it stands in `--help`.
+        none: what None means, in a few words.
         file_default: the default for any other corpus. Default None: the same.
         aliases: other names of the flag.
         metavar: what stands for its value. Default None: what suits a number.
@@ -97,115 +96,87 @@ def setting(
     return dataclasses.field(default=default, metadata={**locals()})
 
 
-def check_settings(settings) -> None:
-    """Raises a SettingError for the first field of a dataclass whose value is not allowed."""
-    types_of_fields = typing.get_type_hints(type(settings))
-    for field in dataclasses.fields(settings):
-        value, allowed = getattr(settings, field.name), field.metadata["allowed"]
-        kinds = typing.get_args(types_of_fields[field.name])
-        if value is None and types.NoneType in kinds:
-            continue
-        if types_of_fields[field.name] is bool:
-            if not isinstance(value, bool):
-                raise SettingError(field.name, "True or False", value)
-        elif isinstance(allowed, tuple):
-            if value not in allowed:
-                raise SettingError(field.name, f"one of {', '.join(map(repr, allowed))}", value)
-        elif isinstance(allowed, Number):
-            if value not in allowed:
-                raise SettingError(field.name, str(allowed), value)
-        elif not value:
-            raise SettingError(field.name, allowed, value)
+def check_setting(field: dataclasses.Field, value) -> None:
+    """Raises a SettingError unless a field made by `setting` can have this value."""
+    allowed = field.metadata["allowed"]
+    if value is None and field.default is None:
+        return
+    if isinstance(field.default, bool):
+        wanted, is_right = "true or false", isinstance(value, bool)
+    elif isinstance(allowed, Number):
+        wanted, is_right = str(allowed), value in allowed
+    elif isinstance(allowed, tuple):
+        wanted, is_right = f"one of {', '.join(map(repr, allowed))}", value in allowed
+    elif field.type is str:
+        wanted, is_right = allowed, value and isinstance(value, str)
+    else:
+        wanted = allowed
+        is_right = value and isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if not is_right:
+        raise SettingError(field.name, wanted, value)
 
 
 _COUNT = Number(int, least=1)
 _SHARE = Number(float, least=0, below=1)
-_MODEL, _VARIANTS = "model", "variants of the model"
+_size = functools.partial(setting, group="model")
+_variant = functools.partial(setting, group="variants of the model")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
     """The sizes and variants of a Transformer. The defaults are the paper's, for a toy."""
 
-    num_layers: int = setting(
-        2, "number of layers", group=_MODEL, allowed=_COUNT, aliases=("--layers",)
+    num_layers: int = _size(2, "number of layers", _COUNT, aliases=("--layers",))
+    num_heads: int = _size(
+        2, "attention heads of each layer; must divide `d_model`", _COUNT, aliases=("--heads",)
     )
-    num_heads: int = setting(
-        2,
-        "attention heads of each layer; must divide `d_model`",
-        group=_MODEL,
-        allowed=_COUNT,
-        aliases=("--heads",),
+    d_model: int = _size(16, "width of the model", _COUNT)
+    dff: int = _size(64, "width of the feed-forward networks", _COUNT)
+    dropout: float = _size(0.1, "share of activations dropped in training, 0 to 1", _SHARE)
+    context_length: int = _size(
+        4, "longest piece of text that is read at a time, in tokens", _COUNT, file_default=16
     )
-    d_model: int = setting(16, "width of the model", group=_MODEL, allowed=_COUNT)
-    dff: int = setting(64, "width of the feed-forward networks", group=_MODEL, allowed=_COUNT)
-    dropout: float = setting(
-        0.1,
-        "share of activations dropped in training, 0 to 1",
-        group=_MODEL,
-        allowed=_SHARE,
-    )
-    context_length: int = setting(
-        4,
-        "longest piece of text that is read at a time, in tokens",
-        group=_MODEL,
-        allowed=_COUNT,
-        file_default=16,
-    )
-    position: str = setting(
+    position: str = _variant(
         "sinusoidal",
         "how positions are told apart: a fixed pattern or a learned vector is added, queries and "
         "keys are turned, or attention falls with distance",
-        group=_VARIANTS,
-        allowed=("sinusoidal", "learned", "rotary", "alibi", "none"),
+        ("sinusoidal", "learned", "rotary", "alibi", "none"),
     )
-    rotary_wavelength: float = setting(
+    rotary_wavelength: float = _variant(
         10000.0,
         "of the slowest rotary pair; some times the context length is enough",
-        group=_VARIANTS,
-        allowed=Number(float, above=1),
+        Number(float, above=1),
     )
-    norm: str = setting(
-        "layer",
-        "normalisation: layer, or by the root mean square alone",
-        group=_VARIANTS,
-        allowed=("layer", "rms"),
+    norm: str = _variant(
+        "layer", "normalisation: layer, or by the root mean square alone", ("layer", "rms")
     )
-    norm_placement: str = setting(
-        "post", "after or before each sub-layer", group=_VARIANTS, allowed=("post", "pre")
-    )
-    qk_norm: bool = setting(False, "normalise queries and keys", group=_VARIANTS)
-    num_kv_heads: int | None = setting(
+    norm_placement: str = _variant("post", "after or before each sub-layer", ("post", "pre"))
+    qk_norm: bool = _variant(False, "normalise queries and keys")
+    num_kv_heads: int | None = _variant(
         None,
         "heads of keys and values, shared by groups of heads; must divide `num_heads`",
-        group=_VARIANTS,
-        allowed=_COUNT,
+        _COUNT,
         none="all",
         aliases=("--kv-heads",),
     )
-    attention_dropout: float = setting(
-        0.0, "share of attention scores dropped in training", group=_VARIANTS, allowed=_SHARE
+    attention_dropout: float = _variant(
+        0.0, "share of attention scores dropped in training", _SHARE
     )
-    activation: str = setting(
-        "relu",
-        "of the feed-forward networks",
-        group=_VARIANTS,
-        allowed=("relu", "gelu", "relu_squared", "swiglu"),
+    activation: str = _variant(
+        "relu", "of the feed-forward networks", ("relu", "gelu", "relu_squared", "swiglu")
     )
-    tie_embeddings: bool = setting(
-        False, "make the logits with the embedding's own matrix", group=_VARIANTS
-    )
-    use_bias: bool = setting(True, "add biases", group=_VARIANTS, aliases=("--bias",))
-    output_scale: float = setting(
+    tie_embeddings: bool = _variant(False, "make the logits with the embedding's own matrix")
+    use_bias: bool = _variant(True, "add biases", aliases=("--bias",))
+    output_scale: float = _variant(
         1.0,
         "size of the layers' output projections at the start; with 0 a fresh model is as if it had "
         "no layers",
-        group=_VARIANTS,
-        allowed=Number(float, least=0),
+        Number(float, least=0),
     )
 
     def __post_init__(self):
-        check_settings(self)
+        for field in dataclasses.fields(self):
+            check_setting(field, getattr(self, field.name))
         if self.d_model % self.num_heads:
             raise SettingError(
                 "num_heads", f"a divisor of `d_model` {self.d_model}", self.num_heads

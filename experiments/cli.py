@@ -25,15 +25,9 @@ class UsageError(Exception):
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse whose errors are `UsageError`s, and whose flags may have `_` in place of `-`.
+    """argparse whose errors are `UsageError`s, and whose flags may have `_` in place of `-`."""
 
-    Args:
-        source: where the arguments come from when that is not the command line; errors begin
-            with it.
-        kwargs: those of `argparse.ArgumentParser`.
-    """
-
-    def __init__(self, *args, source: str = "", **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__(
             *args,
             allow_abbrev=False,
@@ -42,7 +36,6 @@ class ArgumentParser(argparse.ArgumentParser):
             ),
             **kwargs,
         )
-        self.source = source
 
     def parse_args(self, args: Sequence[str], namespace=None):
         return super().parse_args(_dashed(args), namespace)
@@ -51,7 +44,7 @@ class ArgumentParser(argparse.ArgumentParser):
         return super().parse_intermixed_args(_dashed(args), namespace)
 
     def error(self, message: str):
-        raise UsageError(f"{self.source}: {message}" if self.source else message)
+        raise UsageError(message)
 
 
 def _dashed(arguments: Sequence[str]) -> list[str]:
@@ -94,17 +87,16 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_flag(group, field: dataclasses.Field, kind) -> None:
+def add_flag(group, field: dataclasses.Field) -> None:
     """Adds the flag of a setting; where it is not given it becomes None.
 
     Args:
         group: a parser of argparse, or a group of one.
         field: made by `architecture.setting`.
-        kind: the field's type.
     """
     allowed, metavar = field.metadata["allowed"], field.metadata["metavar"]
     arguments = {"default": None}
-    if kind is bool:
+    if isinstance(field.default, bool):
         arguments["action"] = argparse.BooleanOptionalAction
     elif isinstance(allowed, tuple):
         arguments["choices"] = allowed
@@ -114,10 +106,7 @@ def add_flag(group, field: dataclasses.Field, kind) -> None:
         arguments["type"] = _parser_of(allowed)
     else:
         arguments["metavar"] = metavar
-        if kind is str:
-            arguments["type"] = text(allowed)
-        else:
-            arguments["nargs"] = "+"
+        arguments |= {"type": text(allowed)} if field.type is str else {"nargs": "+"}
     defaults = [field.default, field.metadata["file_default"]]
     shown = [_show(value) for value in defaults if value is not None] or [field.metadata["none"]]
     help = re.sub("`([a-z_]+)`", lambda match: flag_of(match[1]), field.metadata["help"])

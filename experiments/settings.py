@@ -5,21 +5,22 @@ Importing this module does not import Keras, so that `--help` and errors come at
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import re
-import typing
 from collections.abc import Sequence
 
-from architecture import Architecture, Number, SettingError, setting
+from architecture import Architecture, Number, SettingError, check_setting, setting
 from experiments.cli import ArgumentParser, UsageError, add_flag, flag_of, text
 from experiments.presets import PRESETS
 
 _COUNT = Number(int, least=1)
-_ANY = Number(int, least=0)
-_POSITIVE = Number(float, least=0)
+_AMOUNT = Number(float, least=0)
 _SHARE = Number(float, least=0, below=1)
-_DATA, _TRAINING, _WATCHING, _RUN = "data", "training", "watching", "run"
+_data, _training, _watching, _run = (
+    functools.partial(setting, group=title) for title in ("data", "training", "watching", "run")
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,141 +34,98 @@ class Settings(Architecture):
         "encoder",
         "encoder: predicts the word after a whole prefix; decoder: reads from left to right and "
         "predicts at every position",
+        ("encoder", "decoder"),
         group="model",
-        allowed=("encoder", "decoder"),
     )
-    corpus: str = setting(
+    corpus: str = _data(
         "toy",
         "what to train on: toy, a UTF-8 text file, a folder of .txt files, or an http(s):// or "
         "file:// address",
-        group=_DATA,
-        allowed="toy, a file, a folder or an address",
+        "toy, a file, a folder or an address",
         metavar="TEXT",
     )
-    tokenizer: str = setting(
+    tokenizer: str = _data(
         "word",
         "what a token is: a word; a character; or with bpe, bytes that come together often, such "
         "as a word or a part of one",
-        group=_DATA,
-        allowed=("word", "char", "bpe"),
+        ("word", "char", "bpe"),
     )
-    vocabulary_size: int = setting(
+    vocabulary_size: int = _data(
         5000,
         "how many of the most frequent words to know; with bpe, how many tokens in all, at least "
         "258",
-        group=_DATA,
-        allowed=Number(int, least=2),
+        Number(int, least=2),
     )
-    validation_split: float = setting(
-        0.0,
-        "share of the text's end kept for validation, 0 to 1",
-        group=_DATA,
-        allowed=_SHARE,
-        file_default=0.1,
+    validation_split: float = _data(
+        0.0, "share of the text's end kept for validation, 0 to 1", _SHARE, file_default=0.1
     )
-    optimizer: str = setting(
-        "adam", "how weights are updated", group=_TRAINING, allowed=("adam", "adamw", "muon")
+    optimizer: str = _training("adam", "how weights are updated", ("adam", "adamw", "muon"))
+    learning_rate: float = _training(1e-3, "learning rate", _AMOUNT, aliases=("--lr",))
+    warmup_steps: int = _training(
+        0, "steps in which the learning rate rises from 0", Number(int, least=0)
     )
-    learning_rate: float = setting(
-        1e-3, "learning rate", group=_TRAINING, allowed=_POSITIVE, aliases=("--lr",)
-    )
-    warmup_steps: int = setting(
-        0, "steps in which the learning rate rises from 0", group=_TRAINING, allowed=_ANY
-    )
-    decay: str = setting(
+    decay: str = _training(
         "none",
         "how the learning rate falls: cosine, to a tenth, or linear, to 0",
-        group=_TRAINING,
-        allowed=("none", "cosine", "linear"),
+        ("none", "cosine", "linear"),
     )
-    weight_decay: float = setting(
-        0.0,
-        "how fast adamw and muon shrink matrices, relative to the learning rate",
-        group=_TRAINING,
-        allowed=_POSITIVE,
+    weight_decay: float = _training(
+        0.0, "how fast adamw and muon shrink matrices, relative to the learning rate", _AMOUNT
     )
-    clip_norm: float | None = setting(
-        None,
-        "longest gradient, all weights together",
-        group=_TRAINING,
-        allowed=_POSITIVE,
-        none="any",
+    clip_norm: float | None = _training(
+        None, "longest gradient, all weights together", _AMOUNT, none="any"
     )
-    average: float = setting(
+    average: float = _training(
         0.0,
         "evaluate and save weights averaged over some 1 / (1 - P) steps; 0: as they are",
-        group=_TRAINING,
-        allowed=_SHARE,
+        _SHARE,
     )
-    epochs: int = setting(
-        1000, "passes over the text", group=_TRAINING, allowed=_COUNT, file_default=3
-    )
-    steps: int | None = setting(
-        None, "train for so many steps instead of --epochs", group=_TRAINING, allowed=_COUNT
-    )
-    eval_every: int | None = setting(
+    epochs: int = _training(1000, "passes over the text", _COUNT, file_default=3)
+    steps: int | None = _training(None, "train for so many steps instead of --epochs", _COUNT)
+    eval_every: int | None = _training(
         None,
         "evaluate every N steps; such a span then counts as an epoch",
-        group=_TRAINING,
-        allowed=_COUNT,
+        _COUNT,
         none="a pass over the text; 250 with --steps",
     )
-    patience: int | None = setting(
-        None,
-        "stop after N evaluations without a lower validation loss",
-        group=_TRAINING,
-        allowed=_COUNT,
-        none="never",
+    patience: int | None = _training(
+        None, "stop after N evaluations without a lower validation loss", _COUNT, none="never"
     )
-    batch_size: int = setting(
-        8, "examples a batch", group=_TRAINING, allowed=_COUNT, file_default=64
+    batch_size: int = _training(8, "examples a batch", _COUNT, file_default=64)
+    accumulate: int = _training(
+        1, "take N batches for a step: one update by the mean of their gradients", _COUNT
     )
-    accumulate: int = setting(
-        1,
-        "take N batches for a step: one update by the mean of their gradients",
-        group=_TRAINING,
-        allowed=_COUNT,
-    )
-    seed: int = setting(
-        0, "decides all that is random", group=_TRAINING, allowed=Number(int, least=0, below=2**31)
-    )
-    jit: str = setting(
+    seed: int = _training(0, "decides all that is random", Number(int, least=0, below=2**31))
+    jit: str = _training(
         "auto",
         "compile the training step with XLA; auto: unless the job is tiny",
-        group=_TRAINING,
-        allowed=("auto", "on", "off"),
+        ("auto", "on", "off"),
     )
-    precision: str = setting(
+    precision: str = _training(
         "float32",
         "what is computed with; weights are float32 always",
-        group=_TRAINING,
-        allowed=("float32", "mixed_bfloat16"),
+        ("float32", "mixed_bfloat16"),
     )
-    probe: list[str] | None = setting(
+    probe: list[str] | None = _watching(
         None,
         "texts whose attention is drawn",
-        group=_WATCHING,
-        allowed="at least one text",
+        "a list of texts",
         none="a sentence of the corpus",
         metavar="TEXT",
     )
-    attention_every: int | None = setting(
+    attention_every: int | None = _watching(
         None,
         "draw attention every N epochs",
-        group=_WATCHING,
-        allowed=_COUNT,
+        _COUNT,
         none="about 40 times; as often as 5% of the time allows",
     )
-    batch_scalars_every: int | None = setting(
+    batch_scalars_every: int | None = _watching(
         None,
         "also write loss, learning rate and gradient norm every N steps",
-        group=_WATCHING,
-        allowed=_COUNT,
+        _COUNT,
         none="only every epoch; with --steps 25 times an epoch",
     )
-    logs: str = setting(
-        "logs", "folder of all runs", group=_RUN, allowed="a folder", metavar="FOLDER"
-    )
+    logs: str = _run("logs", "folder of all runs", "a folder", metavar="FOLDER")
 
     def __post_init__(self):
         super().__post_init__()
@@ -212,24 +170,22 @@ CHAR_DEFAULTS = {"context_length": 64}
 SMALLEST_BPE_VOCABULARY = 258  # the 256 bytes and two special tokens
 
 
-def make_parser(source: str = "") -> ArgumentParser:
+def make_parser() -> ArgumentParser:
     """The parser of `train.py`'s flags; a flag that is not given becomes None."""
     parser = ArgumentParser(
         prog="train.py",
-        source=source,
         description="Train a small Transformer on a text and watch it in TensorBoard.",
         epilog="Where two defaults are given, the first is for the built-in corpus 'toy' and the "
         "second for any other. With --tokenizer char, or bpe and another corpus than toy, "
         "--context-length is 64. Flags may be written with - or _.",
     )
-    kinds = typing.get_type_hints(Settings)
     titles = dict.fromkeys(field.metadata["group"] for field in FIELDS.values())
     groups = {title: parser.add_argument_group(title) for title in titles}
     # What an experiment adds to a group comes first, such as --model.
     for name in sorted(FIELDS, key=lambda name: name in Architecture.__dataclass_fields__):
-        add_flag(groups[FIELDS[name].metadata["group"]], FIELDS[name], kinds[name])
+        add_flag(groups[FIELDS[name].metadata["group"]], FIELDS[name])
 
-    group = groups[_RUN]
+    group = groups["run"]
     group.add_argument(
         "--run-name",
         type=text("the name of a folder", _is_folder_name),
@@ -319,12 +275,15 @@ def resume_settings(argv: Sequence[str], saved: Settings) -> Settings:
 def _given_settings(argv: Sequence[str]) -> tuple[dict, argparse.Namespace]:
     """What flags, --config and --preset say, without defaults; and all flags as given."""
     flags = make_parser().parse_args(argv)
-    if flags.steps is not None and flags.epochs is not None:
-        raise UsageError("argument --steps: expected --steps or --epochs, got both")
-    by_epochs = flags.epochs is not None
-    if flags.config is not None:
-        flags = make_parser().parse_args(argv, namespace=_read_config(flags.config))
     given = {name: getattr(flags, name) for name in FIELDS if getattr(flags, name) is not None}
+    if "steps" in given and "epochs" in given:
+        raise UsageError("argument --steps: expected --steps or --epochs, got both")
+    by_epochs = "epochs" in given
+    if flags.config is not None:
+        config = _read_config(flags.config)
+        run_name = config.pop("run_name", None)
+        flags.run_name = flags.run_name or run_name
+        given = {**config, **given}
     if flags.preset is not None:
         preset = PRESETS[flags.preset].settings
         if given.get("steps", 0) and "warmup_steps" in preset:
@@ -341,8 +300,8 @@ def _is_folder_name(name: str) -> bool:
     return is_one_name and len(os.fsencode(name)) <= 255 and "\0" not in name
 
 
-def _read_config(path: str) -> argparse.Namespace:
-    """Reads a config file as if its entries were flags, so that the same checks apply."""
+def _read_config(path: str) -> dict:
+    """The settings in a config file, by their names of today; maybe a `run_name` beside them."""
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
@@ -354,34 +313,24 @@ def _read_config(path: str) -> argparse.Namespace:
         raise UsageError(f"{path}: expected JSON ({error})") from error
     if not isinstance(config, dict):
         raise UsageError(f"{path}: expected a JSON object with the flags' names as keys")
-    kinds = {**typing.get_type_hints(Settings), "run_name": str}
-    for name, field in FIELDS.items():  # those of earlier versions too
-        kinds |= {
-            alias.strip("-").replace("-", "_"): kinds[name] for alias in field.metadata["aliases"]
-        }
-    arguments = []
-    probe = None
+    names = dict(zip(FIELDS, FIELDS, strict=True))
+    for name, field in FIELDS.items():  # as earlier versions called them
+        names |= {alias[2:].replace("-", "_"): name for alias in field.metadata["aliases"]}
+    settings = {}
     for key, value in config.items():
         if key == "provenance" or value is None:
             continue
-        if key not in kinds:
+        if key == "run_name" and isinstance(value, str) and _is_folder_name(value):
+            settings[key] = value
+        elif key == "run_name":
+            raise UsageError(f"{path}: run_name: expected the name of a folder, got {value!r}")
+        elif key not in names:
             raise UsageError(f"{path}: unknown key {key!r}; expected the flags' names with _")
-        if key == "probe":
-            wanted = "a list of texts"
-            is_right = isinstance(value, list) and value and all(type(v) is str for v in value)
-            probe = value
-        elif kinds[key] is bool:
-            wanted, is_right = "true or false", type(value) is bool
-        elif kinds[key] is str:
-            wanted, is_right = "a text", isinstance(value, str)
         else:
-            wanted, is_right = "a number", type(value) in (int, float)
-        if not is_right:
-            raise UsageError(f"{path}: {key}: expected {wanted}, got {json.dumps(value)}")
-        if type(value) is bool:
-            arguments.append(f"--{key}" if value else f"--no-{key}")
-        elif key != "probe":
-            arguments.append(f"--{key}={value}")
-    flags = make_parser(source=path).parse_args(arguments)
-    flags.probe = probe
-    return flags
+            settings[names[key]] = value
+            try:
+                check_setting(FIELDS[names[key]], value)
+            except SettingError as error:
+                got = json.dumps(value)
+                raise UsageError(f"{path}: {key}: expected {error.wanted}, got {got}") from error
+    return settings

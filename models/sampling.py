@@ -1,10 +1,8 @@
 """Drawing the next token from logits."""
 
-import math
-
 from keras import ops
 
-from layers.checks import check_positive_integers
+from architecture import Number, SettingError
 
 
 def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
@@ -48,15 +46,19 @@ def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
     return ops.cast(ops.take_along_axis(token_ids, chosen, axis=-1)[:, 0], "int32")
 
 
-def check_sampling(temperature: float, top_k: int | None, top_p: float, seed: int) -> None:
+def check_sampling(**arguments) -> None:
     """Raises a ValueError that names the first of these arguments that is out of its range."""
-    if not 0 < temperature < math.inf:
-        raise ValueError(
-            f"`temperature` must be a number above 0. Received: temperature={temperature!r}."
-        )
-    if top_k is not None:
-        check_positive_integers(top_k=top_k)
-    if not 0 < top_p <= 1:
-        raise ValueError(f"`top_p` must be above 0 and at most 1. Received: top_p={top_p!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={seed!r}.")
+    for name, value in arguments.items():
+        if value not in _ALLOWED[name] and not (name == "top_k" and value is None):
+            raise SettingError(name, str(_ALLOWED[name]), value)
+
+
+_COUNT = Number(int, least=1)
+_ALLOWED = {
+    "max_new_tokens": _COUNT,
+    "tokens_at_a_time": _COUNT,
+    "temperature": Number(float, above=0),
+    "top_k": _COUNT,
+    "top_p": Number(float, above=0, most=1),
+    "seed": Number(int, least=0),
+}

@@ -256,14 +256,17 @@ def test_a_model_that_has_generated_is_saved_as_before(decoder, tmp_path):
         ({"prompts": []}, r"`prompts` must hold at least one text. Received: prompts=\[\]"),
         ({"prompts": ["a", ""]}, "must hold at least one character. Received: ''"),
         ({"prompts": "a!b?!"}, "only characters that the model knows. Received: '!', '\\?' in 'a!"),
-        ({"max_new_tokens": 0}, "`max_new_tokens` must be a positive integer. Received: .*=0"),
+        (
+            {"max_new_tokens": 0},
+            "`max_new_tokens` must be a whole number of at least 1. Received: .*=0",
+        ),
         ({"temperature": 0}, "`temperature` must be a number above 0. Received: temperature=0"),
         ({"temperature": -1.0}, "`temperature` must be a number above 0"),
         ({"temperature": float("inf")}, "`temperature` must be a number above 0"),
         ({"temperature": float("nan")}, "`temperature` must be a number above 0"),
-        ({"top_k": 0}, "`top_k` must be a positive integer. Received: top_k=0"),
-        ({"top_p": 0}, "`top_p` must be above 0 and at most 1. Received: top_p=0"),
-        ({"top_p": 1.1}, "`top_p` must be above 0 and at most 1. Received: top_p=1.1"),
+        ({"top_k": 0}, "`top_k` must be a whole number of at least 1. Received: top_k=0"),
+        ({"top_p": 0}, "`top_p` must be a number above 0 and at most 1. Received: top_p=0"),
+        ({"top_p": 1.1}, "`top_p` must be a number above 0 and at most 1. Received: top_p=1.1"),
         ({"seed": -1}, "`seed` must be a whole number of at least 0. Received: seed=-1"),
     ],
 )
@@ -283,7 +286,7 @@ def test_unknown_words_are_refused_by_name():
 
 
 def test_a_stream_of_no_tokens_at_a_time_is_refused(decoder):
-    with pytest.raises(ValueError, match="`tokens_at_a_time` must be a positive integer"):
+    with pytest.raises(ValueError, match="`tokens_at_a_time` must be a whole number of at least 1"):
         decoder.stream("abc", tokens_at_a_time=0)
 
 
