@@ -152,6 +152,7 @@ class Architecture:
     )
     norm_placement: str = _variant("post", "after or before each sub-layer", ("post", "pre"))
     qk_norm: bool = _variant(False, "normalise queries and keys")
+    softmax_plus_one: bool = _variant(False, "let heads attend to nothing, if they like")
     num_kv_heads: int | None = _variant(
         None,
         "heads of keys and values, shared by groups of heads; must divide `num_heads`",

@@ -15,7 +15,9 @@ from layers.parts import build_part, check_policy, serialize_part
 from layers.rotary_embedding import RotaryEmbedding
 
 
-def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bias=None):
+def scaled_dot_product_attention(
+    query, key, value, mask=None, dropout=None, bias=None, softmax_plus_one=False
+):
     """Lets every query look at all keys and take the mean of the values it finds relevant.
 
         Attention(Q, K, V) = softmax(Q K^T / sqrt(H)) V
@@ -32,6 +34,9 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bia
         dropout: a function applied to the scores before they weigh the values, such as a Dropout
             layer. The scores that are returned are those before it. Default None.
         bias: floats, broadcastable to (..., T, S), added to the attention logits. Default None.
+        softmax_plus_one: whether a query may attend to nothing, exp(x_i) / (1 + sum exp(x)), as if
+            there were one more key, of logit 0, and worth nothing; rows sum to less than 1 then.
+            Default False. Miller (2023), https://www.evanmiller.org/attention-is-off-by-one.html.
 
     Returns:
         `(outputs, attention_scores)`: (..., T, H) and (..., T, S). Scores are the softmax's
@@ -58,8 +63,13 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bia
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum
     # off changes nothing but keeps exp from overflowing.
     maximum = ops.max(attention_logits, axis=-1, keepdims=True)  # (..., T, 1)
+    if softmax_plus_one:
+        maximum = ops.maximum(maximum, 0.0)  # the logit of nothing
     exponentials = ops.exp(attention_logits - maximum)
-    attention_scores = exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
+    total = ops.sum(exponentials, axis=-1, keepdims=True)
+    if softmax_plus_one:
+        total = total + ops.exp(-maximum)
+    attention_scores = exponentials / total
     if mask is not None:  # zeros also in a row that is masked throughout, uniform until here
         attention_scores = ops.where(mask, attention_scores, 0.0)
     attention_scores = ops.cast(attention_scores, value.dtype)  # (..., T, S)
@@ -103,6 +113,7 @@ class MultiHeadAttention(keras.layers.Layer):
         qk_norm: whether each query and key is brought to one length by a root-mean-square
             normalisation, before it is turned. Attention logits can't grow without bound then.
             Default False.
+        softmax_plus_one: that of `scaled_dot_product_attention`. Default False.
         use_bias: whether the four projections add a bias. Default True.
         output_scale: how large the output projection starts out, as a factor on Keras's default,
             at least 0. With 0 the layer adds nothing to a residual at first. Default 1.
@@ -150,6 +161,7 @@ class MultiHeadAttention(keras.layers.Layer):
         rotary: keras.layers.Layer | None = None,
         position_bias: keras.layers.Layer | None = None,
         qk_norm: bool = False,
+        softmax_plus_one: bool = False,
         use_bias: bool = True,
         output_scale: float = 1.0,
         **kwargs,
@@ -173,6 +185,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout = dropout
         self.num_kv_heads = num_kv_heads
         self.qk_norm = qk_norm
+        self.softmax_plus_one = softmax_plus_one
         self.use_bias = use_bias
         self.output_scale = output_scale
         self.head_dim = d_model // num_heads
@@ -254,6 +267,7 @@ class MultiHeadAttention(keras.layers.Layer):
             mask=mask,
             dropout=lambda scores: self.scores_dropout(scores, training=training),
             bias=bias,
+            softmax_plus_one=self.softmax_plus_one,
         )  # (B, N, T, H), (B, N, T, S)
         if cache is not None:
             outputs = ops.reshape(outputs, (*lengths[:3], self.head_dim))
@@ -310,6 +324,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "rotary": serialize_part(self.rotary),
             "position_bias": serialize_part(self.position_bias),
             "qk_norm": self.qk_norm,
+            "softmax_plus_one": self.softmax_plus_one,
             "use_bias": self.use_bias,
             "output_scale": self.output_scale,
         }

@@ -49,6 +49,7 @@ def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
         rotary=rotary,
         position_bias=position_bias,
         qk_norm=a.qk_norm,
+        softmax_plus_one=a.softmax_plus_one,
         use_bias=a.use_bias,
         output_scale=a.output_scale,
         name="attention",

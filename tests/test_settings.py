@@ -33,6 +33,7 @@ GIVEN = Settings(
     norm="rms",
     norm_placement="pre",
     qk_norm=True,
+    softmax_plus_one=True,
     num_kv_heads=2,
     attention_dropout=0.1,
     activation="swiglu",

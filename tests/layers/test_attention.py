@@ -52,6 +52,7 @@ class TestMultiHeadAttentionWithAllOptions(LayerChecks):
             "dropout": 0.25,
             "num_kv_heads": 3,
             "qk_norm": True,
+            "softmax_plus_one": True,
             "use_bias": False,
             "output_scale": 0.5,
         },
@@ -411,6 +412,35 @@ def test_the_output_projection_starts_at_its_scale(scale):
     assert np.abs(weights_of(layer.query_projection)[0]).max() == pytest.approx(
         np.sqrt(6 / 128), rel=0.02
     )
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_softmax_plus_one_is_a_softmax_with_a_key_of_logit_0_that_is_worth_nothing(mask):
+    query, key, value = floats(2, 3, 4, 6), floats(2, 3, 5, 6, seed=1), floats(2, 3, 5, 7, seed=2)
+    outputs, scores = scaled_dot_product_attention(query, key, value, mask, softmax_plus_one=True)
+    no_key, no_value = np.zeros((2, 3, 1, 6), "float32"), np.zeros((2, 3, 1, 7), "float32")
+    if mask is not None:
+        mask = np.concatenate([mask, np.ones((2, 3, 4, 1), bool)], axis=-1)
+    expected_outputs, expected_scores = oracle(
+        query, np.concatenate([key, no_key], 2), np.concatenate([value, no_value], 2), mask
+    )
+    np.testing.assert_allclose(to_numpy(outputs), expected_outputs, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(scores), expected_scores[..., :-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_softmax_plus_one_is_finite_and_so_is_its_gradient(size):
+    x = size * floats(1, 2, 4, 6)
+    mask = np.tril(np.ones((4, 4), bool), k=-1)  # the first row sees nothing
+
+    def attend(x):
+        return scaled_dot_product_attention(x, x, x, mask, softmax_plus_one=True)
+
+    outputs, scores = (to_numpy(tensor) for tensor in attend(ops.convert_to_tensor(x)))
+    assert np.isfinite(outputs).all()
+    assert not scores[:, :, 0].any()
+    assert (scores.sum(axis=-1) <= 1).all()
+    assert np.isfinite(gradient(lambda x: ops.sum(ops.square(attend(x)[0])), x)).all()
 
 
 # Parts of one's own
