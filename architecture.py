@@ -147,6 +147,9 @@ class Architecture:
         "of the slowest rotary pair; some times the context length is enough",
         Number(float, above=1),
     )
+    rotary_fraction: float = _variant(
+        1.0, "which part of each head's numbers rotary turns", Number(float, above=0, most=1)
+    )
     norm: str = _variant(
         "layer", "normalisation: layer, or by the root mean square alone", ("layer", "rms")
     )

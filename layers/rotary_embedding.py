@@ -22,9 +22,14 @@ class RotaryEmbedding(keras.layers.Layer):
 
     Nothing is learned. Angles are computed in float32 under every dtype policy.
 
+    With `fraction` below 1 only the first numbers of each head are turned, H of them; the others
+    carry what has nothing to do with positions.
+
     Args:
         max_wavelength: the slowest pair turns once in about 2 pi times so many positions. A
             number above 1, default 10000.
+        fraction: which part of the numbers is turned, above 0 and at most 1; rounded down to an
+            even number of them, at least 2. Default 1: all.
 
     Call arguments:
         inputs: queries or keys, floats, (B, N, T, H). H must be even.
@@ -34,7 +39,7 @@ class RotaryEmbedding(keras.layers.Layer):
         Floats, (B, N, T, H), each vector as long as before.
 
     Raises:
-        ValueError: a `max_wavelength` of 1 or less, or an odd H.
+        ValueError: a `max_wavelength` of 1 or less, a `fraction` out of its range, or an odd H.
 
     Example:
 
@@ -44,13 +49,19 @@ class RotaryEmbedding(keras.layers.Layer):
            [-0.3 ,  1.38],
            [-1.33,  0.49]], dtype=float32)
 
-    Reference: Su et al. (2021), RoFormer, https://arxiv.org/abs/2104.09864, section 3.2.
+    Reference: Su et al. (2021), RoFormer, https://arxiv.org/abs/2104.09864, section 3.2; in part:
+    Black et al. (2022), GPT-NeoX-20B, https://arxiv.org/abs/2204.06745, section 2.1.1.
     """
 
-    def __init__(self, max_wavelength: float = 10000, **kwargs):
+    def __init__(self, max_wavelength: float = 10000, fraction: float = 1.0, **kwargs):
         super().__init__(**kwargs)
         check_wavelength(max_wavelength)
+        if not 0 < fraction <= 1:
+            raise ValueError(
+                f"`fraction` must be above 0 and at most 1. Received: fraction={fraction!r}."
+            )
         self.max_wavelength = max_wavelength
+        self.fraction = fraction
 
     def build(self, inputs_shape):
         if inputs_shape[-1] % 2:
@@ -62,15 +73,17 @@ class RotaryEmbedding(keras.layers.Layer):
     def call(self, inputs, start=0):
         length, head_dim = ops.shape(inputs)[2], inputs.shape[-1]
         positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
-        frequencies = self.max_wavelength ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
+        turning = max(int(self.fraction * head_dim) // 2 * 2, 2)
+        frequencies = self.max_wavelength ** (-np.arange(0, turning, 2) / turning)  # (H/2,)
         angles = positions * frequencies.astype("float32")  # (T, H/2)
         cos, sin = ops.cast(ops.cos(angles), inputs.dtype), ops.cast(ops.sin(angles), inputs.dtype)
-        first, second = ops.split(inputs, 2, axis=-1)  # (B, N, T, H/2) each
-        turned = [first * cos - second * sin, first * sin + second * cos]
+        first, second, others = ops.split(inputs, [turning // 2, turning], axis=-1)
+        turned = [first * cos - second * sin, first * sin + second * cos, others]
         return ops.concatenate(turned, axis=-1)  # (B, N, T, H)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
 
     def get_config(self):
-        return {**super().get_config(), "max_wavelength": self.max_wavelength}
+        own = {"max_wavelength": self.max_wavelength, "fraction": self.fraction}
+        return {**super().get_config(), **own}

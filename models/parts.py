@@ -38,7 +38,7 @@ def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
     """Self-attention."""
     rotary = position_bias = None
     if a.position == "rotary":
-        rotary = RotaryEmbedding(a.rotary_wavelength, name="rotary", dtype=dtype)
+        rotary = RotaryEmbedding(a.rotary_wavelength, a.rotary_fraction, name="rotary", dtype=dtype)
     if a.position == "alibi":
         position_bias = ALiBi(a.num_heads, name="alibi")
     return MultiHeadAttention(

@@ -30,6 +30,7 @@ GIVEN = Settings(
     dropout=0.25,
     position="rotary",
     rotary_wavelength=50.0,
+    rotary_fraction=0.5,
     norm="rms",
     norm_placement="pre",
     qk_norm=True,

@@ -10,7 +10,7 @@ from tests.layers.layer_checks import Case, LayerChecks, floats, to_numpy
 class TestRotaryEmbedding(LayerChecks):
     case = Case(
         RotaryEmbedding,
-        arguments={"max_wavelength": 500},
+        arguments={"max_wavelength": 500, "fraction": 0.5},
         inputs={"inputs": floats(2, 4, 5, 6)},
         output_shapes=[("B", "T", 5, 6)],  # the sizes of this layer's axes are N = 4 and T = 5
         num_weights=0,
@@ -32,6 +32,16 @@ def test_pairs_are_turned_as_complex_numbers(max_wavelength, start):
     x = floats(2, 3, 7, 8)
     turned = RotaryEmbedding(max_wavelength)(x, start=start)
     np.testing.assert_allclose(to_numpy(turned), oracle(x, max_wavelength, start), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "turning"), [(0.01, 2), (0.25, 2), (0.5, 4), (0.7, 4), (0.75, 6), (1, 8)]
+)
+def test_in_part_the_first_numbers_are_turned_and_the_others_stay(fraction, turning):
+    x = floats(2, 3, 7, 8)
+    turned = to_numpy(RotaryEmbedding(100, fraction)(x, start=2))
+    np.testing.assert_allclose(turned[..., :turning], oracle(x[..., :turning], 100, 2), atol=1e-4)
+    np.testing.assert_array_equal(turned[..., turning:], x[..., turning:])
 
 
 @pytest.mark.parametrize("shift", [1, 17, 500])
@@ -61,3 +71,8 @@ def test_an_odd_width_is_refused():
 def test_wrong_arguments_are_refused_by_name():
     with pytest.raises(ValueError, match=r"`max_wavelength` must be above 1\. Received: .*=1"):
         RotaryEmbedding(max_wavelength=1)
+    for fraction in (0, 1.1):
+        with pytest.raises(
+            ValueError, match=r"`fraction` must be above 0 and at most 1\. Received"
+        ):
+            RotaryEmbedding(fraction=fraction)
