@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import re
 
 import keras
 import numpy as np
@@ -60,3 +61,16 @@ def test_everything_public_has_an_example(module):
     assert names
     for name in names:
         assert ">>> " in (getattr(module, name).__doc__ or ""), name
+
+
+def test_the_variant_in_the_readme_is_a_model_that_can_be_saved(tmp_path):
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+               if "class " in block)  # fmt: skip
+    names = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)
+    names["model"].save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(2, 16, 64)).astype("float32")
+    for output, expected in zip(again(x), names["model"](x), strict=True):
+        np.testing.assert_array_equal(output, expected)
