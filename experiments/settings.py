@@ -133,7 +133,7 @@ class Settings(Architecture):
     )
     jit: str = setting(
         "auto",
-        "compile the training step with XLA; auto: unless the job is tiny",
+        "compile the training step with XLA; auto: unless the job is tiny, or done by PyTorch",
         group=_TRAINING,
         allowed=("auto", "on", "off"),
     )
@@ -198,7 +198,7 @@ class Settings(Architecture):
 
     @property
     def compiles_with_xla(self) -> bool:
-        """What `jit` comes to."""
+        """What `jit` comes to where there is XLA."""
         return self.jit == "on" or (self.jit == "auto" and not self.is_tiny)
 
 

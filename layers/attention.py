@@ -52,7 +52,7 @@ def scaled_dot_product_attention(query, key, value, mask=None, dropout=None, bia
     attention_logits = ops.matmul(query, ops.swapaxes(key, -2, -1))  # (..., T, S)
     attention_logits = ops.cast(attention_logits, "float32")
     if bias is not None:
-        attention_logits += bias
+        attention_logits = attention_logits + bias
     if mask is not None:  # takes masked keys out of the softmax's sum
         attention_logits = ops.where(mask, attention_logits, -1e9)
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum

@@ -63,7 +63,7 @@ class RotaryEmbedding(keras.layers.Layer):
         length, head_dim = ops.shape(inputs)[2], inputs.shape[-1]
         positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
         frequencies = self.max_wavelength ** (-np.arange(0, head_dim, 2) / head_dim)  # (H/2,)
-        angles = positions * frequencies.astype("float32")  # (T, H/2)
+        angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, H/2)
         cos, sin = ops.cast(ops.cos(angles), inputs.dtype), ops.cast(ops.sin(angles), inputs.dtype)
         first, second = ops.split(inputs, 2, axis=-1)  # (B, N, T, H/2) each
         turned = [first * cos - second * sin, first * sin + second * cos]

@@ -14,6 +14,7 @@ from data.tokenizer import Tokenizer
 from layers.checks import check_positive_integers
 from models.generation import TokenGenerator
 from models.sampling import check_sampling
+from models.xla import has_xla
 
 
 class LanguageModel(keras.Model):
@@ -185,7 +186,8 @@ class LanguageModel(keras.Model):
                 A model that looks to the right, such as the encoder, reads all anew in any case.
                 Default True; the texts are the same.
             jit_compile: whether XLA compiles the loop at the first call: a second or two, after
-                which it is many times as fast. Default True.
+                which it is many times as fast. Default True; PyTorch, which has no XLA, goes
+                through the loop as it is.
 
         Returns:
             The texts: each prompt and what follows.
@@ -283,6 +285,13 @@ class LanguageModel(keras.Model):
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def compile_from_config(self, config):
+        """As Keras does; but a model that was compiled with XLA does without where there is none.
+
+        Keras would put `torch.compile` in its place.
+        """
+        super().compile_from_config({**config, "jit_compile": config["jit_compile"] and has_xla()})
 
     def get_config(self):
         return {
