@@ -186,19 +186,25 @@ def import_keras(threads: int | None = None) -> None:
     """Imports Keras with its backend, without TensorFlow's start-up lines on standard error.
 
     Args:
-        threads: how many threads one TensorFlow operation may use. Default None: all cores.
+        threads: how many threads one operation of TensorFlow or PyTorch may use. Default None: all
+            cores.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _quiet_stderr():
-        # TensorFlow also on the JAX backend: tf.data feeds it and tf.summary logs it.
+        # TensorFlow on every backend: tf.data feeds it and tf.summary logs it.
         import tensorflow as tf
 
         if threads is not None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.list_physical_devices()  # looks for GPUs now, with all that it says about them
-        import keras  # noqa: F401
+        import keras
+
+        if threads is not None and keras.backend.backend() == "torch":
+            import torch
+
+            torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

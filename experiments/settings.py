@@ -98,7 +98,7 @@ class Settings(Architecture):
     seed: int = _training(0, "decides all that is random", Number(int, least=0, below=2**31))
     jit: str = _training(
         "auto",
-        "compile the training step with XLA; auto: unless the job is tiny",
+        "compile the training step with XLA; auto: unless the job is tiny, or done by PyTorch",
         ("auto", "on", "off"),
     )
     precision: str = _training(
@@ -156,7 +156,7 @@ class Settings(Architecture):
 
     @property
     def compiles_with_xla(self) -> bool:
-        """What `jit` comes to."""
+        """What `jit` comes to where there is XLA."""
         return self.jit == "on" or (self.jit == "auto" and not self.is_tiny)
 
 

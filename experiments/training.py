@@ -21,11 +21,18 @@ from experiments.preparation import Data
 from experiments.settings import Settings
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from models.xla import has_xla
 from optimizers import make_optimizer, make_schedule
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:
-    """Makes the model that the settings describe, compiled and with fresh weights."""
+    """Makes the model that the settings describe, compiled and with fresh weights.
+
+    Raises:
+        UsageError: XLA asked for where there is none, or a warm-up longer than the training.
+    """
+    if settings.jit == "on" and not has_xla():
+        raise UsageError("argument --jit: expected auto or off with PyTorch, got on: it has no XLA")
     keras.utils.set_random_seed(settings.seed)
     model = models.ZOO[settings.model](
         data.tokenizer,
@@ -46,7 +53,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
         optimizer=_make_optimizer(settings, data, model),
         loss=MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
-        jit_compile=settings.compiles_with_xla,
+        jit_compile=settings.compiles_with_xla and has_xla(),
     )
     model.optimizer.build(model.trainable_variables)  # a checkpoint holds its variables too
     return model

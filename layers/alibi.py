@@ -3,7 +3,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from layers.checks import check_positive_integers
@@ -68,8 +67,8 @@ class ALiBi(keras.layers.Layer):
     def call(self, query_length, key_length, start=0):
         queries = start + ops.arange(query_length)  # (T,)
         distances = ops.abs(queries[:, None] - ops.arange(key_length)[None, :])  # (T, S)
-        slopes = np.array(alibi_slopes(self.num_heads), "float32")[:, None, None]  # (N, 1, 1)
-        return -slopes * ops.cast(distances, "float32")  # (N, T, S)
+        slopes = ops.convert_to_tensor(alibi_slopes(self.num_heads), "float32")[:, None, None]
+        return -slopes * ops.cast(distances, "float32")  # (N, 1, 1) * (T, S) = (N, T, S)
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}

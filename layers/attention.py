@@ -8,6 +8,7 @@ from keras import ops
 
 from layers.alibi import ALiBi
 from layers.checks import check_dropout, check_positive_integers
+from layers.dropout import make_dropout
 from layers.initializers import scaled_glorot
 from layers.key_value_cache import KeyValueCache
 from layers.masks import combine_masks
@@ -53,11 +54,11 @@ def scaled_dot_product_attention(
     Reference: Vaswani et al. (2017), https://arxiv.org/abs/1706.03762, section 3.2.1, equation 1.
     """
     head_dim = query.shape[-1]
-    query = query * ops.cast(head_dim**-0.5, query.dtype)
+    query = ops.multiply(query, ops.cast(head_dim**-0.5, query.dtype))
     attention_logits = ops.matmul(query, ops.swapaxes(key, -2, -1))  # (..., T, S)
     attention_logits = ops.cast(attention_logits, "float32")
     if bias is not None:
-        attention_logits += bias
+        attention_logits = attention_logits + bias
     if mask is not None:  # takes masked keys out of the softmax's sum
         attention_logits = ops.where(mask, attention_logits, -1e9)
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum
@@ -205,7 +206,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.key_projection = project(num_kv_heads * self.head_dim, "key")
         self.value_projection = project(num_kv_heads * self.head_dim, "value")
         self.output_projection = project(d_model, "output", output_scale)
-        self.scores_dropout = keras.layers.Dropout(dropout, name="scores_dropout", dtype=policy)
+        self.scores_dropout = make_dropout(dropout, name="scores_dropout", dtype=policy)
         if qk_norm:
             self.query_norm = keras.layers.RMSNormalization(name="query_norm", dtype=policy)
             self.key_norm = keras.layers.RMSNormalization(name="key_norm", dtype=policy)

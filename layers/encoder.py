@@ -4,6 +4,7 @@ import keras
 
 from layers.attention import MultiHeadAttention
 from layers.checks import check_dropout
+from layers.dropout import make_dropout
 from layers.feed_forward import FeedForward
 from layers.parts import build_part, check_layers, check_policy, serialize_part
 
@@ -130,7 +131,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
         return x if self.norm_first else norm(x)
 
     def _make_dropout(self, name):
-        return keras.layers.Dropout(self.dropout, name=name, dtype=self.dtype_policy)
+        return make_dropout(self.dropout, name=name, dtype=self.dtype_policy)
 
     def _make_norm(self, name):
         kind = keras.layers.RMSNormalization if self.rms_norm else keras.layers.LayerNormalization

@@ -57,7 +57,7 @@ class SinusoidalPositionalEncoding(keras.layers.Layer):
         positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
         column = np.arange(d_model)
         frequencies = self.max_wavelength ** (-2.0 * (column // 2) / d_model)  # (D,)
-        angles = positions * frequencies.astype("float32")  # (T, D)
+        angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, D)
         encoding = ops.where(column % 2 == 0, ops.sin(angles), ops.cos(angles))  # (T, D)
         return inputs + ops.cast(encoding, inputs.dtype)
 

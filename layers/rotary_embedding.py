@@ -75,7 +75,7 @@ class RotaryEmbedding(keras.layers.Layer):
         positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
         turning = max(int(self.fraction * head_dim) // 2 * 2, 2)
         frequencies = self.max_wavelength ** (-np.arange(0, turning, 2) / turning)  # (H/2,)
-        angles = positions * frequencies.astype("float32")  # (T, H/2)
+        angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, H/2)
         cos, sin = ops.cast(ops.cos(angles), inputs.dtype), ops.cast(ops.sin(angles), inputs.dtype)
         first, second, others = ops.split(inputs, [turning // 2, turning], axis=-1)
         turned = [first * cos - second * sin, first * sin + second * cos, others]

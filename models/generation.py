@@ -47,7 +47,8 @@ class Generation:
                 A model that looks to the right, such as the encoder, reads all anew in any case.
                 Default True; the texts are the same.
             jit_compile: whether XLA compiles the loop at the first call: a second or two, after
-                which it is many times as fast. Default True.
+                which it is many times as fast. Default True; PyTorch, which has no XLA, goes
+                through the loop as it is.
 
         Returns:
             The texts: each prompt and what follows.

@@ -9,6 +9,7 @@ from models.inspection import Inspection
 from models.prompts import Prompts
 from models.saving import AtomicSaving
 from models.token_generator import TokenGenerator
+from models.xla import has_xla
 
 
 class LanguageModel(Inspection, Generation, AtomicSaving, keras.Model):
@@ -49,6 +50,13 @@ class LanguageModel(Inspection, Generation, AtomicSaving, keras.Model):
         self.prompts = Prompts(tokenizer, context_length)
         self._generator = TokenGenerator(self)
         self._open_for_inspection(token_ids, logits, attention_scores)
+
+    def compile_from_config(self, config):
+        """As Keras does; but a model that was compiled with XLA does without where there is none.
+
+        Keras would put `torch.compile` in its place.
+        """
+        super().compile_from_config({**config, "jit_compile": config["jit_compile"] and has_xla()})
 
     def get_config(self):
         return {

@@ -35,11 +35,11 @@ def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
     """
     values, token_ids = ops.top_k(ops.cast(logits, "float32"), top_k)  # (B, k), the largest first
     probabilities = ops.exp((values - values[:, :1]) / temperature)
-    probabilities /= ops.sum(probabilities, axis=-1, keepdims=True)  # (B, k)
+    probabilities = probabilities / ops.sum(probabilities, axis=-1, keepdims=True)  # (B, k)
     before = ops.cumsum(probabilities, axis=-1) - probabilities  # of all that are likelier
     stays = before < top_p  # the first always does
     line = ops.cumsum(ops.where(stays, probabilities, 0.0), axis=-1)  # where each token ends
-    target = uniform[:, None] * line[:, -1:]  # (B, 1)
+    target = ops.convert_to_tensor(uniform)[:, None] * line[:, -1:]  # (B, 1)
     chosen = ops.sum(ops.cast(line < target, "int32"), axis=-1, keepdims=True)  # (B, 1)
     # Sums round: the last bit must not lead past the tokens that stay.
     chosen = ops.minimum(chosen, ops.sum(ops.cast(stays, "int32"), axis=-1, keepdims=True) - 1)

@@ -8,6 +8,7 @@ from keras import ops
 
 from layers import KeyValueCache
 from models.sampling import sample_tokens
+from models.xla import has_xla
 
 
 class TokenGenerator:
@@ -49,7 +50,7 @@ class TokenGenerator:
             max_new_tokens, temperature, top_k, top_p, seed: those of `LanguageModel.generate`.
             use_cache: whether keys and values are kept, where the model can do with those of the
                 tokens before. Otherwise it reads the whole text again for each new token.
-            jit_compile: whether XLA compiles the loop.
+            jit_compile: whether XLA compiles the loop, where there is XLA.
             tokens_at_a_time: how many positions are gone through before what is new is yielded.
 
         Yields:
@@ -116,8 +117,8 @@ class TokenGenerator:
         key = (part, arguments, jit_compile)
         if key not in self._compiled:
             keras_model = part(self.model, *arguments)
-            keras_model.jit_compile = jit_compile
-            # Compiles on every backend, and hands the weights over as they are at each call.
+            keras_model.jit_compile = jit_compile and has_xla()
+            # Works on every backend, and hands the weights over as they are at each call.
             self._compiled[key] = keras_model.predict_on_batch
         return self._compiled[key]
 

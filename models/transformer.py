@@ -7,6 +7,7 @@ import keras
 from architecture import Architecture
 from data.tokenizer import Tokenizer
 from layers import CausalMask, KeyValueCache, PaddingMask, TokenEmbedding
+from layers.dropout import make_dropout
 from models.language_model import LanguageModel
 from models.parts import make_encoder_layer, make_final_norm, make_positions
 
@@ -111,7 +112,7 @@ class _Stack:
         )
         self.embedding = TokenEmbedding(size, a.d_model, name="embedding", dtype=dtype)
         self.positions = make_positions(a, dtype)
-        self.dropout = keras.layers.Dropout(a.dropout, name="embedding_dropout", dtype=dtype)
+        self.dropout = make_dropout(a.dropout, name="embedding_dropout", dtype=dtype)
         self.layers = [make_encoder_layer(a, n, dtype) for n in range(1, a.num_layers + 1)]
         self.final_norm = make_final_norm(a, dtype)
         self.logits = (

@@ -48,6 +48,10 @@ def gradient(function, array):
         import jax
 
         return to_numpy(jax.jit(jax.grad(function))(ops.convert_to_tensor(array)))
+    if keras.backend.backend() == "torch":
+        tensor = ops.convert_to_tensor(array).requires_grad_()
+        function(tensor).backward()
+        return to_numpy(tensor.grad)
     import tensorflow as tf
 
     tensor = tf.constant(array)
@@ -69,6 +73,9 @@ def weight_gradients(layer, inputs, function):
             return function(*(outputs if isinstance(outputs, tuple) else [outputs]))
 
         gradients = jax.jit(jax.grad(result_of))([w.value for w in layer.trainable_variables])
+    elif keras.backend.backend() == "torch":
+        function(*outputs_of(layer, inputs)).backward()
+        gradients = [weight.value.grad for weight in layer.trainable_variables]
     else:
         import tensorflow as tf
 
@@ -227,7 +234,7 @@ class LayerChecks:
         randomize(layer)
 
         def uneven_sum(outputs, *scores):
-            return ops.sum(outputs * floats(*outputs.shape, seed=9))
+            return ops.sum(ops.multiply(outputs, floats(*outputs.shape, seed=9)))
 
         if layer.trainable_variables:
             gradients = weight_gradients(layer, self.case.inputs, uneven_sum)

@@ -129,7 +129,8 @@ def test_an_unknown_word_warns_once_where_it_was_asked(model, name):
     wrap = str if name != "next_token_probabilities" else lambda text: [text]
     with pytest.warns(UserWarning, match=r"read as \[UNK\]: zebra, okapi\.") as warned:
         ask(wrap("i love zebra okapi"))
-    assert [warning.filename for warning in warned] == [__file__]
+    asked = [w.filename for w in warned if issubclass(w.category, UserWarning)]
+    assert asked == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ask(wrap("okapi i love zebra"))
