@@ -17,6 +17,7 @@ from data.corpora import CorpusError, load_corpus
 from data.objectives import OBJECTIVES
 from experiments.cli import UsageError, load_model, write_text
 from experiments.console import console, make_table
+from experiments.settings import FIELDS
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
@@ -125,14 +126,7 @@ def _name(path):
 
 def _own_text(path, model):
     """What the model's own run was evaluated on, and a name for it."""
-    try:
-        source = model.provenance["corpus"]["source"]
-        sha256 = model.provenance["corpus"]["sha256"]
-        split = model.provenance["settings"]["validation_split"]
-    except KeyError as error:
-        raise UsageError(
-            f"{path}: the model does not say what it was trained on; expected --corpus"
-        ) from error
+    source, sha256, split = _read_provenance(path, model.provenance)
     try:
         corpus = load_corpus(source)
     except CorpusError as error:
@@ -147,6 +141,21 @@ def _own_text(path, model):
     if validation.length:
         return validation, f"the last {split:.0%} of {source}"
     return training, f"all of {source}"
+
+
+def _read_provenance(path, provenance):
+    """Source and hash of the text that a model was trained on, and the share for validation."""
+    try:
+        source, sha256 = (provenance["corpus"][key] for key in ("source", "sha256"))
+        split = provenance["settings"]["validation_split"]
+    except (KeyError, TypeError, IndexError):  # a file from elsewhere: anything may be there
+        source = sha256 = split = None
+    is_text = isinstance(source, str) and isinstance(sha256, str)
+    if not is_text or split not in FIELDS["validation_split"].metadata["allowed"]:
+        raise UsageError(
+            f"{path}: the model does not say what it was trained on; expected --corpus"
+        )
+    return source, sha256, split
 
 
 def _read_corpus(source):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.corpora import TOY_SENTENCES
+from data.corpora import TOY_SENTENCES, load_corpus
 from data.prefixes import Prefixes
 from experiments import evaluation
 from experiments.cli import UsageError
@@ -107,6 +107,38 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     text.unlink()
     with pytest.raises(UsageError, match=r"best\.keras: can't read what the model was .*--corpus"):
         evaluation.score_model(str(path), model)
+
+
+ODD = [None, True, 7, -1.5, "x", "", "\0", "\ud800", ".", [], ["corpus"], [1], {}, {"source": 3}]
+
+
+@pytest.mark.parametrize("part", ["whole", "corpus", "source", "sha256", "settings", "split"])
+def test_a_provenance_of_any_other_shape_asks_for_a_corpus(model, part):
+    for odd in ODD:
+        good = load_corpus("toy")
+        corpus = {"source": "toy", "sha256": good.sha256}
+        provenance = {"corpus": corpus, "settings": {"validation_split": 0.1}}
+        if part in ("source", "sha256"):
+            corpus[part] = odd
+        elif part == "split":
+            provenance["settings"]["validation_split"] = odd
+        else:
+            provenance[part] = odd
+        model.provenance = odd if part == "whole" else provenance
+        with pytest.raises(UsageError, match=r"^odd\.keras: .*; expected --corpus$") as error:
+            evaluation.score_model("odd.keras", model)
+        assert "\n" not in str(error.value)
+
+
+def test_the_command_asks_for_a_corpus_where_a_file_does_not_say_its_own(model, tmp_path):
+    model.provenance = {"corpus": "toy", "settings": [1, 2]}
+    model.save(tmp_path / "odd.keras")
+    result = run_script("evaluate.py", tmp_path / "odd.keras")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"evaluate.py: error: {tmp_path / 'odd.keras'}: the model does not say what it was trained "
+        "on; expected --corpus\n"
+    )
 
 
 def test_attention_is_drawn_with_every_layer_and_head(toy_run, tmp_path):
