@@ -128,7 +128,7 @@ def _own_text(path, model):
     """What the model's own run was evaluated on, and a name for it."""
     source, sha256, split = _read_provenance(path, model.provenance)
     try:
-        corpus = load_corpus(source)
+        corpus = load_corpus(source, may_fetch=False)  # the file may be a stranger's
     except CorpusError as error:
         raise UsageError(
             f"{path}: can't read what the model was trained on ({error}); expected --corpus"

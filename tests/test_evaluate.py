@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 
 import keras
 import numpy as np
@@ -109,7 +110,38 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
         evaluation.score_model(str(path), model)
 
 
-ODD = [None, True, 7, -1.5, "x", "", "\0", "\ud800", ".", [], ["corpus"], [1], {}, {"source": 3}]
+def test_a_model_from_an_address_asks_for_a_corpus_and_calls_nobody(model, keras_home, tmp_path):
+    sha256 = load_corpus("toy").sha256
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/text.txt"
+        model.provenance = {
+            "corpus": {"source": address, "sha256": sha256},
+            "settings": {"validation_split": 0.1},
+        }
+        with pytest.raises(UsageError, match=rf"^a\.keras: .*{address}: .*; expected --corpus$"):
+            evaluation.score_model("a.keras", model)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+ODD = [
+    None,
+    True,
+    7,
+    -1.5,
+    "x",
+    "",
+    "\0",
+    "\ud800",
+    "file://\ud800",
+    ".",
+    [],
+    ["corpus"],
+    [1],
+    {},
+    {"source": 3},
+]
 
 
 @pytest.mark.parametrize("part", ["whole", "corpus", "source", "sha256", "settings", "split"])
