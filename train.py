@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     reports.print_plan(settings, data, model)
     if flags.dry_run:
         return 0
-    folder = training.open_folder(settings, model, flags.run_name, folder)
+    folder = training.open_folder(settings, corpus, model, flags.run_name, folder)
     outcome = training.fit(settings, data, model, folder)
     if outcome.diverged_at is not None:
         print(

@@ -150,13 +150,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "mini_transformer"
 
 
-def load_corpus(source: str) -> Corpus:
+def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
     """Finds a corpus, and reads it once to see that all of it is text.
 
     Args:
         source: "toy" (six sentences), the path of a UTF-8 text file, the path of a folder (all its
             `.txt` files, those of its sub-folders too, in the order of their paths), or an
             `http://`, `https://` or `file://` address, which is fetched once and then kept.
+        may_fetch: whether what is at an address may be fetched. Otherwise it is only found where
+            that was done before. Default True.
 
     Returns:
         The `Corpus`. Each line of the text is a sentence.
@@ -174,7 +176,7 @@ def load_corpus(source: str) -> Corpus:
         return Corpus("toy", sha256, (), 0, len(_TOY_TEXT))
     name = None
     if is_address(source):
-        paths = [_fetch(source)]
+        paths = [_fetch(source, may_fetch)]
         name = source
     else:
         paths = [Path(source)]
@@ -275,28 +277,34 @@ def _next_word(pieces: Iterable[str], position: int) -> int:
     return begin
 
 
-def _fetch(address: str) -> Path:
+def _fetch(address: str, may_fetch: bool) -> Path:
     """The local copy of what is at `address`, fetched unless a whole one is there."""
-    import keras  # for get_file, which only addresses need
-
     cache = cache_folder()
-    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    name = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:16]
     path, hash_file = cache / f"{name}.txt", cache / f"{name}.sha256"
     try:
         # The hash is written after the whole text has arrived: without it the copy is incomplete.
         if path.exists() and hash_file.exists() and hash_file.read_text() == _hash(path):
             return path
-        cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
-        keras.utils.get_file(
-            path.name, origin=address, force_download=True, cache_subdir="", cache_dir=str(cache)
-        )
-        temporary = hash_file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(_hash(path))
-        temporary.replace(hash_file)
+        if may_fetch:
+            import keras  # for get_file, which only addresses need
+
+            cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
+            keras.utils.get_file(
+                path.name,
+                origin=address,
+                force_download=True,
+                cache_subdir="",
+                cache_dir=str(cache),
+            )
+            temporary = hash_file.with_suffix(f".{os.getpid()}")
+            temporary.write_text(_hash(path))
+            temporary.replace(hash_file)
+            return path
     except Exception as error:  # get_file raises bare Exceptions for what the server answers
         reason = str(error).splitlines()[0]
         raise CorpusError(f"{address}: expected a text to fetch ({reason})") from error
-    return path
+    raise CorpusError(f"{address}: expected a text that was fetched before, found none")
 
 
 def _hash(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
 
+import contextlib
 import json
 import math
 import os
@@ -17,6 +18,8 @@ from data.corpora import CorpusError, load_corpus
 from data.objectives import OBJECTIVES
 from experiments.cli import UsageError, load_model, write_text
 from experiments.console import console, make_table
+from experiments.runs import read_corpus_provenance
+from experiments.settings import FIELDS
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import LanguageModel
@@ -125,28 +128,51 @@ def _name(path):
 
 def _own_text(path, model):
     """What the model's own run was evaluated on, and a name for it."""
-    try:
-        source = model.provenance["corpus"]["source"]
-        sha256 = model.provenance["corpus"]["sha256"]
-        split = model.provenance["settings"]["validation_split"]
-    except KeyError as error:
-        raise UsageError(
-            f"{path}: the model does not say what it was trained on; expected --corpus"
-        ) from error
-    try:
-        corpus = load_corpus(source)
-    except CorpusError as error:
-        raise UsageError(
-            f"{path}: can't read what the model was trained on ({error}); expected --corpus"
-        ) from error
-    if corpus.sha256 != sha256:
-        raise UsageError(
-            f"{path}: {source} has changed since the model was trained on it; expected --corpus"
-        )
+    source, sha256, split = _read_provenance(path, model.provenance)
+    corpus = _find_corpus(path, source, sha256)
     training, validation = corpus.split(split, at_lines=model.tokenizer.loses_line_ends)
     if validation.length:
-        return validation, f"the last {split:.0%} of {source}"
-    return training, f"all of {source}"
+        return validation, f"the last {split:.0%} of {corpus.source}"
+    return training, f"all of {corpus.source}"
+
+
+def _find_corpus(path, source, sha256):
+    """The text of this hash: at its source, or where the run's folder says that it lies.
+
+    Nothing is fetched: the file may be a stranger's.
+    """
+    sources = [source]
+    with contextlib.suppress(UsageError):
+        other, hash_of_other = read_corpus_provenance(Path(path).resolve().parent)
+        sources += [other] if hash_of_other == sha256 else []
+    reasons = []
+    for found in sources:
+        try:
+            corpus = load_corpus(found, may_fetch=False)
+        except CorpusError as error:
+            reasons.append(f"can't read what the model was trained on ({error})")
+        else:
+            if corpus.sha256 == sha256:
+                return corpus
+            reasons.append(
+                f"{found} has changed since the model was trained on it, or is another text"
+            )
+    raise UsageError(f"{path}: {reasons[-1]}; expected --corpus")
+
+
+def _read_provenance(path, provenance):
+    """Source and hash of the text that a model was trained on, and the share for validation."""
+    try:
+        source, sha256 = (provenance["corpus"][key] for key in ("source", "sha256"))
+        split = provenance["settings"]["validation_split"]
+    except (KeyError, TypeError, IndexError):  # a file from elsewhere: anything may be there
+        source = sha256 = split = None
+    is_text = isinstance(source, str) and isinstance(sha256, str)
+    if not is_text or split not in FIELDS["validation_split"].metadata["allowed"]:
+        raise UsageError(
+            f"{path}: the model does not say what it was trained on; expected --corpus"
+        )
+    return source, sha256, split
 
 
 def _read_corpus(source):

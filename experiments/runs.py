@@ -95,12 +95,15 @@ def read_corpus_provenance(folder: Path) -> tuple[str, str]:
     """
     try:
         corpus = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["provenance"]["corpus"]
-        return corpus["source"], corpus["sha256"]
-    except (KeyError, TypeError) as error:
+        source, sha256 = corpus["source"], corpus["sha256"]
+    except (KeyError, TypeError, IndexError, OSError, ValueError, RecursionError):
+        source = sha256 = None
+    if not isinstance(source, str) or not isinstance(sha256, str):
         raise UsageError(
             f"argument --resume: expected {folder / CONFIG} to name the text that the run was "
             "begun on, found nothing"
-        ) from error
+        )
+    return source, sha256
 
 
 def write_json(path: Path, content: dict) -> None:

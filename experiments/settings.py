@@ -144,6 +144,22 @@ class Settings(Architecture):
         names = (field.name for field in dataclasses.fields(Architecture))
         return Architecture(**{name: getattr(self, name) for name in names})
 
+    def shared(self) -> dict:
+        """What a model's file says of them, which may be passed on.
+
+        Nothing of how the run was watched and where it is kept; of a corpus whose path would tell
+        the author's folders, only the name.
+        """
+        settings = {
+            name: getattr(self, name)
+            for name, field in FIELDS.items()
+            if field.metadata["group"] not in (_WATCHING, _RUN)
+        }
+        path = self.corpus.removeprefix("file://")
+        if path != self.corpus or os.path.isabs(path):
+            settings["corpus"] = os.path.basename(os.path.normpath(path)) or "folder"
+        return settings
+
     @property
     def is_tiny(self) -> bool:
         """Whether starting the work of a training step costs more than doing it.

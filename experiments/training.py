@@ -34,13 +34,14 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     if settings.jit == "on" and not has_xla():
         raise UsageError("argument --jit: expected auto or off with PyTorch, got on: it has no XLA")
     keras.utils.set_random_seed(settings.seed)
+    shared = settings.shared()
     model = models.ZOO[settings.model](
         data.tokenizer,
         **dataclasses.asdict(settings.architecture),
         dtype=settings.precision,
         provenance={
-            "corpus": {"source": corpus.source, "sha256": corpus.sha256},
-            "settings": dataclasses.asdict(settings),
+            "corpus": {"source": shared["corpus"], "sha256": corpus.sha256},
+            "settings": shared,
             "versions": {
                 "python": platform.python_version(),
                 "backend": keras.backend.backend(),
@@ -96,6 +97,7 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
 
 def open_folder(
     settings: Settings,
+    corpus: Corpus,
     model: models.LanguageModel,
     run_name: str | None = None,
     resumed: Path | None = None,
@@ -104,6 +106,8 @@ def open_folder(
 
     Args:
         settings: the run's settings.
+        corpus: the run's text. config.json says where it lies, so that the run finds it from
+            anywhere; the models, which may be passed on, say only what the user called it.
         model: the run's model, whose provenance goes into config.json too.
         run_name: the folder's name in `settings.logs`. Default None: made from corpus, model and
             time.
@@ -115,7 +119,8 @@ def open_folder(
     folder = runs.make_folder(settings, run_name) if resumed is None else resumed
     runs.keep_for_this_process(folder)
     (folder / runs.RESULTS).unlink(missing_ok=True)
-    config = {**dataclasses.asdict(settings), "provenance": model.provenance}
+    provenance = {**model.provenance, "corpus": {"source": corpus.source, "sha256": corpus.sha256}}
+    config = {**dataclasses.asdict(settings), "provenance": provenance}
     runs.write_json(folder / runs.CONFIG, config)
     console.print(f"run     {folder}\n", soft_wrap=True)
     return folder

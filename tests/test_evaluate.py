@@ -2,13 +2,14 @@
 
 import json
 import math
+import socket
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.corpora import TOY_SENTENCES
+from data.corpora import TOY_SENTENCES, load_corpus
 from data.prefixes import Prefixes
 from experiments import evaluation
 from experiments.cli import UsageError
@@ -107,6 +108,117 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     text.unlink()
     with pytest.raises(UsageError, match=r"best\.keras: can't read what the model was .*--corpus"):
         evaluation.score_model(str(path), model)
+
+
+@pytest.fixture
+def moved(model, tmp_path, monkeypatch):
+    """A run on a text that was called "text.txt", seen from another folder: text and model."""
+    text, run = tmp_path / "text.txt", tmp_path / "logs" / "run"
+    text.write_text("\n".join(TOY_SENTENCES))
+    sha256 = load_corpus(str(text)).sha256
+    provenance = {
+        "corpus": {"source": "text.txt", "sha256": sha256},
+        "settings": {"validation_split": 0.34},
+    }
+    model.provenance = provenance
+    run.mkdir(parents=True)
+    model.save(run / "best.keras")
+    corpus = {"source": str(text), "sha256": sha256}
+    (run / "config.json").write_text(json.dumps({"provenance": {"corpus": corpus}}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return text, run / "best.keras"
+
+
+def test_a_run_finds_its_text_from_any_folder(moved, model):
+    text, path = moved
+    score = evaluation.score_model(str(path), model)
+    assert score.text == f"the last 34% of {text}"
+
+
+def test_another_text_of_that_name_is_no_obstacle(moved, model, tmp_path):
+    text, path = moved
+    (tmp_path / "elsewhere" / "text.txt").write_text("something else entirely\n")
+    assert evaluation.score_model(str(path), model).text == f"the last 34% of {text}"
+
+
+def test_a_model_without_its_run_finds_its_text_beside_it_or_asks(moved, model, tmp_path):
+    text, path = moved
+    alone = tmp_path / "elsewhere" / "best.keras"
+    path.rename(alone)
+    with pytest.raises(UsageError, match=r"^\S+best\.keras: can't read .*text\.txt.*--corpus$"):
+        evaluation.score_model(str(alone), model)
+    # A run on another text has nothing to say.
+    config = {"provenance": {"corpus": {"source": str(text), "sha256": "another"}}}
+    for content in (json.dumps(config), "no JSON", "[]", "[" * 100_000):
+        (alone.parent / "config.json").write_text(content)
+        with pytest.raises(UsageError, match=r"best\.keras: can't read .*; expected --corpus$"):
+            evaluation.score_model(str(alone), model)
+    text.rename(alone.parent / "text.txt")
+    assert evaluation.score_model(str(alone), model).text.endswith("elsewhere/text.txt")
+
+
+def test_a_model_from_an_address_asks_for_a_corpus_and_calls_nobody(model, keras_home, tmp_path):
+    sha256 = load_corpus("toy").sha256
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/text.txt"
+        model.provenance = {
+            "corpus": {"source": address, "sha256": sha256},
+            "settings": {"validation_split": 0.1},
+        }
+        with pytest.raises(UsageError, match=rf"^a\.keras: .*{address}: .*; expected --corpus$"):
+            evaluation.score_model("a.keras", model)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+ODD = [
+    None,
+    True,
+    7,
+    -1.5,
+    "x",
+    "",
+    "\0",
+    "\ud800",
+    "file://\ud800",
+    ".",
+    [],
+    ["corpus"],
+    [1],
+    {},
+    {"source": 3},
+]
+
+
+@pytest.mark.parametrize("part", ["whole", "corpus", "source", "sha256", "settings", "split"])
+def test_a_provenance_of_any_other_shape_asks_for_a_corpus(model, part):
+    for odd in ODD:
+        good = load_corpus("toy")
+        corpus = {"source": "toy", "sha256": good.sha256}
+        provenance = {"corpus": corpus, "settings": {"validation_split": 0.1}}
+        if part in ("source", "sha256"):
+            corpus[part] = odd
+        elif part == "split":
+            provenance["settings"]["validation_split"] = odd
+        else:
+            provenance[part] = odd
+        model.provenance = odd if part == "whole" else provenance
+        with pytest.raises(UsageError, match=r"^odd\.keras: .*; expected --corpus$") as error:
+            evaluation.score_model("odd.keras", model)
+        assert "\n" not in str(error.value)
+
+
+def test_the_command_asks_for_a_corpus_where_a_file_does_not_say_its_own(model, tmp_path):
+    model.provenance = {"corpus": "toy", "settings": [1, 2]}
+    model.save(tmp_path / "odd.keras")
+    result = run_script("evaluate.py", tmp_path / "odd.keras")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"evaluate.py: error: {tmp_path / 'odd.keras'}: the model does not say what it was trained "
+        "on; expected --corpus\n"
+    )
 
 
 def test_attention_is_drawn_with_every_layer_and_head(toy_run, tmp_path):

@@ -208,6 +208,12 @@ def cut_run(logs, tmp_path):
     return folder
 
 
+def test_a_model_names_a_text_that_was_given_by_its_absolute_path_and_no_folder(logs):
+    for name in ("best.keras", "last.keras"):
+        provenance = cli.load_model(str(logs / "whole" / name)).provenance
+        assert provenance["corpus"]["source"] == provenance["settings"]["corpus"] == "text.txt"
+
+
 def test_a_text_that_has_changed_is_refused(logs, cut_run, tmp_path):
     (tmp_path / "other.txt").write_text(TEXT + "nine\n")
     result = run_script(

@@ -479,3 +479,26 @@ def test_a_run_that_goes_on_takes_no_other_settings(saved, argv, message):
 def test_settings_made_in_python_are_checked_too(arguments, message):
     with pytest.raises(SettingError, match=message):
         Settings(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("toy", "toy"),
+        ("text.txt", "text.txt"),
+        ("../x/text.txt", "../x/text.txt"),
+        ("/home/me/text.txt", "text.txt"),
+        ("/home/me/texts/", "texts"),
+        ("/", "folder"),
+        ("file:///home/me/text.txt", "text.txt"),
+        ("https://example.org/text.txt", "https://example.org/text.txt"),
+    ],
+)
+def test_what_is_passed_on_names_the_corpus_as_given_but_for_absolute_paths(given, told):
+    assert Settings(corpus=given).shared()["corpus"] == told
+
+
+def test_what_is_passed_on_is_not_how_a_run_was_watched_and_kept():
+    settings = dataclasses.asdict(Settings(logs="my/logs", probe=["a secret"]))
+    missing = set(settings) - set(Settings(logs="my/logs", probe=["a secret"]).shared())
+    assert missing == {"logs", "probe", "attention_every", "batch_scalars_every"}

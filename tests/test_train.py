@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -99,10 +101,30 @@ def test_config_json_holds_the_settings_and_where_the_model_comes_from(toy_run):
     config = json.loads((toy_run / "config.json").read_text())
     provenance = config.pop("provenance")
     assert config == dataclasses.asdict(Settings(epochs=60, logs=str(toy_run.parent)))
-    assert provenance["settings"] == config
+    assert provenance["settings"] == Settings(epochs=60).shared()
     assert provenance["corpus"] == {"source": "toy", "sha256": load_corpus("toy").sha256}
     assert {"python", "backend", "keras", "tensorflow"} <= set(provenance["versions"])
     assert cli.load_model(str(toy_run / "best.keras")).provenance == provenance
+
+
+def test_config_json_says_where_the_text_lies_and_the_model_what_it_was_called(text_run):
+    folder, _ = text_run
+    text = folder.parent.parent / "text.txt"
+    provenance = json.loads((folder / "config.json").read_text())["provenance"]
+    assert provenance["corpus"]["source"] == str(text)
+    provenance["corpus"]["source"] = "text.txt"
+    for name in ("best.keras", "last.keras"):
+        assert cli.load_model(str(folder / name)).provenance == provenance
+
+
+def test_a_model_that_is_passed_on_does_not_tell_the_folders_of_its_author(text_run):
+    folder, _ = text_run
+    places = [str(folder.parent.parent), os.path.expanduser("~/"), "logs", "two three"]
+    for name in ("best.keras", "last.keras"):
+        with zipfile.ZipFile(folder / name) as file:
+            contents = [file.read(member) for member in file.namelist()]
+        for content in (*contents, (folder / name).read_bytes()):
+            assert [place for place in places if place.encode() in content] == []
 
 
 def test_the_events_of_a_run_are_in_two_folders(toy_run):
@@ -220,7 +242,7 @@ def test_words_are_shown_as_they_are_written(text_run):
 
 def test_runs_that_start_in_the_same_second_get_folders_of_their_own(model, tmp_path):
     settings = Settings(logs=str(tmp_path))
-    folders = [training.open_folder(settings, model) for _ in range(3)]
+    folders = [training.open_folder(settings, load_corpus("toy"), model) for _ in range(3)]
     assert len(set(folders)) == 3
     assert all((folder / "config.json").exists() for folder in folders)
 

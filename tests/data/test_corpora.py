@@ -375,6 +375,17 @@ def test_a_kept_text_is_read_without_its_server(server):
     assert load_corpus(server.address("/text")).sentences == SENTENCES
 
 
+def test_an_address_is_left_alone_where_nothing_may_be_fetched(server):
+    server.pages["/text"] = TEXT.encode()
+    address = server.address("/text")
+    with pytest.raises(CorpusError, match="/text: expected a text that was fetched before, found"):
+        load_corpus(address, may_fetch=False)
+    assert server.requests == []
+    load_corpus(address)
+    assert load_corpus(address, may_fetch=False).sentences == SENTENCES
+    assert server.requests == ["/text"]
+
+
 def test_each_address_has_a_copy_of_its_own(server):
     for path in ("/a/text.txt", "/b/text.txt", "/a/text.txt?page=2"):
         server.pages[path] = path.encode()
