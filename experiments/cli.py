@@ -254,16 +254,20 @@ def load_model(path: str):
     """Loads a model of the zoo from a `.keras` file, in Keras's safe mode.
 
     Raises:
-        UsageError: nothing there, not a whole `.keras` file, one that holds code, or one that is
-            no model of the zoo.
+        UsageError: nothing there, not a whole `.keras` file, one that holds code, one that is no
+            model of the zoo, or one that asks for more than it can hold.
     """
     import keras
 
+    from experiments.saved_model import check_saved_model
     from models import LanguageModel
 
     check_model_path(path)
     try:
+        check_saved_model(path)
         model = keras.saving.load_model(path, safe_mode=True)
+    except UsageError:
+        raise
     except Exception as error:  # what a file from elsewhere can make Keras raise has no bounds
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"{path}: expected a model of this project ({reason})") from error

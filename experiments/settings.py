@@ -153,7 +153,7 @@ class Settings(Architecture):
         settings = {
             name: getattr(self, name)
             for name, field in FIELDS.items()
-            if field.metadata["group"] not in (_WATCHING, _RUN)
+            if field.metadata["group"] not in ("watching", "run")
         }
         path = self.corpus.removeprefix("file://")
         if path != self.corpus or os.path.isabs(path):
