@@ -52,6 +52,21 @@ def main(argv: Sequence[str]) -> int:
     if flags.dry_run:
         return 0
     folder = training.open_folder(settings, corpus, model, flags.run_name, folder)
+    try:
+        return train(settings, data, model, folder)
+    except Exception as error:
+        reason = runs.why_unwritable(folder, error)
+        if reason is None:
+            raise
+    going_on = f"; --resume {folder.name} goes on when it can" if folder.exists() else ""
+    print(f"train.py: error: {folder}: can't be written ({reason}){going_on}", file=sys.stderr)
+    return 1
+
+
+def train(settings, data, model, folder) -> int:
+    """Trains and reports in a run's folder; returns the exit status."""
+    from experiments import reports, training
+
     outcome = training.fit(settings, data, model, folder)
     if outcome.diverged_at is not None:
         print(

@@ -130,6 +130,19 @@ def keep_for_this_process(folder: Path) -> None:
         ) from error
 
 
+def why_unwritable(folder: Path, error: Exception) -> str | None:
+    """Why a run could not go on writing to its folder; None if the error is another one.
+
+    The disk may be full, the folder removed. Python says so with an OSError, Keras's files in the
+    words of HDF5, and TensorFlow's event files with errors of their own, which name the folder.
+    """
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return error.strerror or str(error).splitlines()[0]
+    text = str(error)
+    is_about_it = str(folder) in text or "unable to extend file" in text or "No space left" in text
+    return " ".join(text.split())[-200:] if is_about_it else None
+
+
 def _unwritable(logs: str, error: OSError) -> UsageError:
     return UsageError(
         f"argument --logs: expected a folder to write to, got {logs} ({os.strerror(error.errno)})"

@@ -164,6 +164,47 @@ def test_what_an_earlier_version_wrote_of_a_run_is_kept_and_continued(earlier_ru
     assert list(events["continuations"])[-1] == 12
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with room for 1.5 MB, and a function that makes it larger."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", tmp_path]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system can't be mounted here: that takes root")
+    yield (
+        tmp_path,
+        lambda: subprocess.run(["mount", "-o", "remount,size=50m", tmp_path], check=True),
+    )
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_when_there_is_room(small_disk):
+    logs, make_room = small_disk
+    result = run_script(
+        *("train.py", "--model", "decoder", "--tokenizer", "char", "--d-model", 64),
+        *("--steps", 20, "--eval-every", 5, "--validation-split", 0.2, "--context-length", 8),
+        *("--logs", logs, "--run-name", "full"),
+    )
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{logs / 'full'}: can't be written (No space left" in result.stderr
+    assert "--resume full goes on" in result.stderr
+    make_room()
+    result = run_script("train.py", "--logs", logs, "--resume", "full")
+    assert result.returncode == 0, result.stderr
+    assert (logs / "full" / runs.RESULTS).exists()
+
+
+def test_a_folder_that_vanishes_ends_a_run_in_one_line(tmp_path):
+    process = start("--epochs", 10**6, "--logs", tmp_path, "--run-name", "gone")
+    wait_until(lambda: progress(tmp_path / "gone") >= 100, process)
+    shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    last_line = errors.splitlines()[-1]
+    assert last_line.startswith(f"train.py: error: {tmp_path / 'gone'}: can't be written (")
+    assert "Traceback" not in errors
+
+
 def test_a_finished_run_says_so_and_stays_as_it_is(logs):
     files = {path: path.stat().st_mtime_ns for path in (logs / "whole").rglob("*")}
     result = run_script("train.py", "--logs", logs, "--resume", "whole", *FLAGS)
