@@ -34,6 +34,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     if settings.jit == "on" and not has_xla():
         raise UsageError("argument --jit: expected auto or off with PyTorch, got on: it has no XLA")
     keras.utils.set_random_seed(settings.seed)
+    backend = keras.backend.backend()
     shared = settings.shared()
     model = models.ZOO[settings.model](
         data.tokenizer,
@@ -44,8 +45,11 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
             "settings": shared,
             "versions": {
                 "python": platform.python_version(),
-                "backend": keras.backend.backend(),
-                **{name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
+                "backend": backend,
+                **{
+                    name: importlib.metadata.version(name)
+                    for name in ("keras", "tensorflow", backend)
+                },
             },
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
