@@ -54,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     folder = training.open_folder(settings, corpus, model, flags.run_name, folder)
     try:
         return train(settings, data, model, folder)
+    except cli.UsageError:
+        raise
     except Exception as error:
         reason = runs.why_unwritable(folder, error)
         if reason is None:
