@@ -177,6 +177,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", tmp_path], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_when_there_is_room(small_disk):
     logs, make_room = small_disk
     result = run_script(
@@ -194,6 +195,7 @@ def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_when_there_is_room(sm
     assert (logs / "full" / runs.RESULTS).exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_ends_a_run_in_one_line(tmp_path):
     process = start("--epochs", 10**6, "--logs", tmp_path, "--run-name", "gone")
     wait_until(lambda: progress(tmp_path / "gone") >= 100, process)

@@ -436,6 +436,7 @@ def test_a_signal_in_training_leaves_a_whole_run(tmp_path, number):
         assert all(0 in steps for steps in read_events(tmp_path / "run" / name).values())
 
 
+@pytest.mark.slow
 def test_a_request_to_terminate_during_the_report_leaves_a_run_that_resume_reports(tmp_path):
     folder = tmp_path / "run"
     with running(tmp_path, "--epochs", 2) as process:
@@ -452,6 +453,7 @@ def test_a_request_to_terminate_during_the_report_leaves_a_run_that_resume_repor
     assert "on the training text" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_saves_leaves_its_last_whole_model(tmp_path):
     folder = tmp_path / "run"
     best = folder / "best.keras"

@@ -50,6 +50,7 @@ def test_it_learns_a_text_from_left_to_right(
     assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_words_of_one_long_line_are_learned_and_scored_on_its_end(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(40 * LINE.replace("\n", " ") + 8 * "seven two ")
@@ -66,6 +67,7 @@ def test_words_of_one_long_line_are_learned_and_scored_on_its_end(tmp_path):
     assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_byte_pairs_of_any_script_are_learned_drawn_and_scored(tmp_path):
     text = tmp_path / "text.txt"
     line = "日本語の文 naïve 👩‍👧\n"
@@ -93,6 +95,7 @@ def test_byte_pairs_of_any_script_are_learned_drawn_and_scored(tmp_path):
     assert (tmp_path / "attention.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(40 * LINE)
