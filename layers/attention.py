@@ -41,7 +41,7 @@ def scaled_dot_product_attention(
 
     Returns:
         `(outputs, attention_scores)`: (..., T, H) and (..., T, S). Scores are the softmax's
-        values: each row sums to 1.
+        values: each row sums to 1, with `softmax_plus_one` to less.
 
     Example:
 

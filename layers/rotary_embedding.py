@@ -22,8 +22,8 @@ class RotaryEmbedding(keras.layers.Layer):
 
     Nothing is learned. Angles are computed in float32 under every dtype policy.
 
-    With `fraction` below 1 only the first numbers of each head are turned, H of them; the others
-    carry what has nothing to do with positions.
+    With `fraction` below 1 only the first R of the H numbers of each head are turned, and R stands
+    for H in the equations; the others carry what has nothing to do with positions.
 
     Args:
         max_wavelength: the slowest pair turns once in about 2 pi times so many positions. A
@@ -74,8 +74,8 @@ class RotaryEmbedding(keras.layers.Layer):
         length, head_dim = ops.shape(inputs)[2], inputs.shape[-1]
         positions = ops.cast(start + ops.arange(length), "float32")[:, None]  # (T, 1)
         turning = max(int(self.fraction * head_dim) // 2 * 2, 2)
-        frequencies = self.max_wavelength ** (-np.arange(0, turning, 2) / turning)  # (H/2,)
-        angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, H/2)
+        frequencies = self.max_wavelength ** (-np.arange(0, turning, 2) / turning)  # (R/2,)
+        angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, R/2)
         cos, sin = ops.cast(ops.cos(angles), inputs.dtype), ops.cast(ops.sin(angles), inputs.dtype)
         first, second, others = ops.split(inputs, [turning // 2, turning], axis=-1)
         turned = [first * cos - second * sin, first * sin + second * cos, others]
