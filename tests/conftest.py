@@ -1,9 +1,11 @@
 """What several test files share: small real models, and one real training run."""
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,19 @@ def run_script(*arguments, cwd=PROJECT, timeout=120, **environment):
         timeout=timeout,
         check=False,
     )
+
+
+def resave(path, source, change):
+    """A copy of a `.keras` file whose config.json has gone through `change`."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config)
+                content = json.dumps(config)
+            new.writestr(name, content)
+    return str(path)
 
 
 @pytest.fixture

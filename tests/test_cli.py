@@ -1,6 +1,5 @@
 """Errors in one line, quick help, and models that are loaded with care."""
 
-import json
 import os
 import re
 import subprocess
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from tests.conftest import PROJECT, run_script
+from tests.conftest import PROJECT, resave, run_script
 
 SCRIPTS = sorted(
     path.name for path in PROJECT.glob("*.py") if "\nif __name__ ==" in path.read_text()
@@ -24,19 +23,6 @@ def run_main(body, **options):
     """Runs a script whose `main(argv)` has this body, as the project's scripts are run."""
     script = f"import sys\nfrom experiments import cli\ndef main(argv):\n    {body}\ncli.run(main)"
     return run_script("-c", script, **options)
-
-
-def resave(path, source, change):
-    """A copy of a `.keras` file whose config.json has gone through `change`."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "config.json":
-                config = json.loads(content)
-                change(config)
-                content = json.dumps(config)
-            new.writestr(name, content)
-    return str(path)
 
 
 @pytest.fixture
@@ -305,7 +291,7 @@ def test_code_in_a_model_is_refused_and_does_not_run(trap, tmp_path):
     assert trace.exists()
 
     trace.unlink()
-    with pytest.raises(cli.UsageError, match=r"lambda\.keras: expected a model of this project"):
+    with pytest.raises(cli.UsageError, match=r"lambda\.keras: .* found a Sequential$"):
         cli.load_model(str(path))
     assert not trace.exists()
 

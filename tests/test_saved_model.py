@@ -1,14 +1,11 @@
 """What a `.keras` file asks for is compared with what it holds, before anything is built."""
 
-import json
-import zipfile
-
 import pytest
 
 from experiments.cli import UsageError, load_model
 from experiments.saved_model import check_saved_model
 from models import ZOO
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, resave
 from tests.models.test_decoder import VARIANTS
 
 FILES = sorted((PROJECT / "tests" / "files").glob("[!h]*.keras"))  # those by hand are no models
@@ -17,15 +14,7 @@ FILES = sorted((PROJECT / "tests" / "files").glob("[!h]*.keras"))  # those by ha
 def lie(path, **changes):
     """A copy of a kept file that asks for other sizes than it holds."""
     source = PROJECT / "tests" / "files" / "decoder_rotary.keras"
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "config.json":
-                config = json.loads(content)
-                config["config"] |= changes
-                content = json.dumps(config)
-            new.writestr(name, content)
-    return str(path)
+    return resave(path, source, lambda config: config["config"].update(changes))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data.corpora import TOY_SENTENCES
-from tests.conftest import PROJECT, run_script
+from tests.conftest import PROJECT, resave, run_script
 from tests.test_resume import EVERY_EPOCH
 
 pytestmark = pytest.mark.skipif(
@@ -83,16 +83,11 @@ def test_a_file_means_the_same_to_tensorflow(logs):
 
 
 def test_a_file_that_tensorflow_compiled_with_xla_is_scored_as_it_is(tmp_path):
-    path = PROJECT / "tests" / "files" / "decoder_rotary.keras"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / path.name, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "config.json":
-                config = json.loads(content)
-                config["compile_config"]["jit_compile"] = True
-                content = json.dumps(config)
-            new.writestr(name, content)
-    result = run_on("torch", "evaluate.py", tmp_path / path.name, "--corpus", "toy")
+    source = PROJECT / "tests" / "files" / "decoder_rotary.keras"
+    path = resave(
+        tmp_path / source.name, source, lambda c: c["compile_config"].update(jit_compile=True)
+    )
+    result = run_on("torch", "evaluate.py", path, "--corpus", "toy")
     assert result.stderr == ""
     assert "decoder_rotary" in result.stdout
 
