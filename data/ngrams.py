@@ -108,7 +108,6 @@ def _keys(tokens, is_first, vocabulary_size, orders, known):
     for order in range(1, orders):
         contexts = np.roll(_find(known[order - 1], keys), 1)
         contexts[is_first] = -1
-        contexts[0] = -1  # what stands before is not here
         keys = np.where(contexts < 0, -1, contexts * vocabulary_size + tokens)
         yield keys
 
@@ -126,7 +125,7 @@ def _count(rows, vocabulary_size, orders, known):
     counts = [(np.zeros(0, "int64"), np.zeros(0))] * orders
     tokens, is_first = _flat(rows)
     for begin in range(0, len(tokens), _PIECE):
-        past = max(begin - orders + 1, 0)
+        past = max(begin - orders + 1, 0)  # so that each has its whole context
         piece = slice(past, begin + _PIECE)
         counted = ~is_first[piece]
         counted[: begin - past] = False
