@@ -15,6 +15,7 @@ from experiments.comparison.statistics import (
     judge,
     mean_difference,
 )
+from tests.conftest import run_script
 
 # The noise of each variant of a study, the reference first, beside which all others have 1.
 NOISES = {
@@ -318,3 +319,12 @@ def test_of_one_token_nothing_is_known():
 def test_what_is_no_row_of_differences_is_refused(differences, block, received):
     with pytest.raises(ValueError, match=f"one row of at least one number.*{received}"):
         mean_difference(np.array(differences), block)
+
+
+def test_the_arithmetic_comes_without_keras():
+    code = (
+        "import sys, data.ngrams, experiments.comparison.statistics; "
+        "print({'keras', 'tensorflow', 'matplotlib'} & set(sys.modules))"
+    )
+    result = run_script("-c", code)
+    assert result.stdout == "set()\n", result.stderr
