@@ -80,7 +80,7 @@ def compare(losses: Mapping[str, Mapping[int, float]], reference: str) -> Compar
 
     The interval agrees with the verdict. It reaches as far as the stricter of the two tests
     demands, of the first at the level at which Holm's procedure ends. So it holds the true
-    difference in at least 95 % of cases, and is wider than if there were this comparison alone.
+    difference in at least 95 % of cases, and the more variants there are, the wider it is.
 
     Args:
         losses: the loss of each seed of each variant, finite numbers. Seeds may be missing.
