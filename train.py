@@ -9,7 +9,6 @@ the last model (best.keras, last.keras), a checkpoint to go on from (checkpoint.
 import sys
 from collections.abc import Sequence
 
-from data.corpora import CorpusError, is_address, load_corpus
 from experiments import cli, presets, runs
 from experiments.settings import Settings, make_parser, parse_settings, resume_settings
 
@@ -32,12 +31,7 @@ def main(argv: Sequence[str]) -> int:
             return 0
         source, sha256 = runs.read_corpus_provenance(folder)
         source = flags.corpus or source
-    if is_address(source):
-        cli.import_keras()  # Keras does the fetching
-    try:
-        corpus = load_corpus(source)
-    except CorpusError as error:
-        raise cli.UsageError(f"argument --corpus: {error}") from error
+    corpus = cli.find_corpus(source)
     if folder is not None and corpus.sha256 != sha256:
         raise cli.UsageError(
             f"argument --resume: {source} is not the text that {folder} was begun on, or has "

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from architecture import Number
+from data.corpora import Corpus, CorpusError, is_address, load_corpus
 
 
 class UsageError(Exception):
@@ -224,6 +225,16 @@ def quiet_stderr():
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def find_corpus(source: str) -> Corpus:
+    """Finds what `--corpus` names; a UsageError says what is wrong with it."""
+    if is_address(source):
+        import_keras()  # Keras does the fetching
+    try:
+        return load_corpus(source)
+    except CorpusError as error:
+        raise UsageError(f"argument --corpus: {error}") from error
 
 
 def check_model_path(path: str) -> None:

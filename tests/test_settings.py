@@ -66,6 +66,7 @@ GIVEN = Settings(
     attention_every=13,
     batch_scalars_every=14,
     logs="other_logs",
+    threads=2,
 )
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
@@ -501,4 +502,4 @@ def test_what_is_passed_on_names_the_corpus_as_given_but_for_absolute_paths(give
 def test_what_is_passed_on_is_not_how_a_run_was_watched_and_kept():
     settings = dataclasses.asdict(Settings(logs="my/logs", probe=["a secret"]))
     missing = set(settings) - set(Settings(logs="my/logs", probe=["a secret"]).shared())
-    assert missing == {"logs", "probe", "attention_every", "batch_scalars_every"}
+    assert missing == {"logs", "threads", "probe", "attention_every", "batch_scalars_every"}
