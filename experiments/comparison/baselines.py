@@ -1,0 +1,56 @@
+"""What is known of a study's texts without a Transformer: n-gram models, guessing, sizes."""
+
+from collections.abc import Sequence
+
+from data.corpora import load_corpus
+from data.ngrams import ngram_losses
+from experiments.comparison.study import Study, Variant
+from experiments.settings import parse_settings
+
+
+def key_of(variant: Variant) -> str:
+    """Equal for variants whose losses are of the same tokens of the same text."""
+    s = variant.settings
+    size = None if s.tokenizer == "char" else s.vocabulary_size
+    context = s.context_length if s.model == "encoder" else None  # lines are cut to it
+    return f"{s.corpus} {s.tokenizer} {size} {s.validation_split:g} {s.model} {context}"
+
+
+def known_of(study: Study, variant: Variant) -> dict | None:
+    """What `study.baselines` holds of a variant's text; None where it is not known yet."""
+    return study.baselines.get(key_of(variant))
+
+
+def missing(study: Study) -> dict[str, Variant]:
+    """For each text that nothing is known of yet, one of its variants, by `key_of`."""
+    texts = {key_of(variant): variant for variant in study.variants.values()}
+    return {key: variant for key, variant in texts.items() if key not in study.baselines}
+
+
+def measure(arguments: Sequence[str]) -> dict:
+    """What is known of the text of a training, on the tokens that its model predicts.
+
+    Args:
+        arguments: flags of `train.py`.
+
+    Returns:
+        "tokens" that are predicted, and the "characters" that they cover; the mean loss in nats of
+        "uniform" guessing and of the "n-grams" of orders 1 to 6.
+    """
+    from experiments import preparation  # only now: it imports Keras
+
+    settings, _ = parse_settings(arguments)
+    corpus = load_corpus(settings.corpus)
+    data = preparation.prepare_data(settings, corpus)
+    tokenizer = data.tokenizer
+    text, held_out = corpus.split(settings.validation_split, at_lines=tokenizer.loses_line_ends)
+    pieces = data.evaluation.predicted_pieces(held_out if held_out.length else text, tokenizer)
+    uniform, *ngrams = ngram_losses(
+        data.training.token_rows(), data.evaluation.token_rows(), tokenizer.vocabulary_size
+    )
+    return {
+        "tokens": data.evaluation.count,
+        "characters": sum(len(piece) + len(tokenizer.separator) for piece in pieces),
+        "uniform": uniform,
+        "n-grams": ngrams,
+    }

@@ -1,0 +1,77 @@
+"""Writes what a study has found: report.md, report.html, pictures; and prints the main of it."""
+
+import operator
+import os
+
+from experiments.comparison import findings, mean_rows, page, pictures
+from experiments.comparison.results import Results, mean_of, notes
+from experiments.comparison.study import typed
+from experiments.comparison.trial import OUTPUT, call_in_process
+from experiments.console import console, make_table
+
+REPORT = "report.md"
+
+
+def write(results: Results) -> None:
+    """Writes report.md, report.html and the pictures into the study's folder."""
+    folder = results.study.folder
+    names = pictures.write(results, folder)
+    lines = [f"# {folder.name}", ""]
+    lines += [f"{sentence}\n" for sentence in findings.sentences(results)]
+    lines += [*_markdown(list(findings.COLUMNS), findings.cells(results)), ""]
+    lines += [*[f"- {note}" for note in notes(results)], ""]
+    lines += [f"![{what}]({name})\n" for name, what in names.items()]
+    baselines = [[name, f"{loss:.4f}"] for name, loss in findings.baselines(results)]
+    if baselines:
+        lines += ["## On the same tokens, without a Transformer", ""]
+        lines += [*_markdown(["model", "loss"], baselines), ""]
+    lines += ["## How it was made", "", "```sh", findings.command(results), "```", ""]
+    lines += [f"{sentence}\n" for sentence in findings.method(results)]
+    (folder / REPORT).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    page.write(results, folder)
+    rows = _mean_rows(results)
+    call_in_process(
+        mean_rows.write, folder, rows, place=os.getcwd(), output=folder / mean_rows.FOLDER / OUTPUT
+    )
+
+
+def print_summary(results: Results) -> None:
+    """Prints the table's first columns, what is known, and where the rest is."""
+    table = make_table(*findings.PRINTED, gap=2)
+    for cells in findings.cells(results, findings.PRINTED):
+        table.add_row(*cells)
+    console.print()
+    console.print(table)
+    console.print()
+    for sentence in (*findings.sentences(results), *notes(results)):
+        console.print(sentence)
+    folder = results.study.folder
+    console.print(
+        f"\nreport    {folder / page.PAGE} (or {REPORT} there)\n"
+        f"watch it  tensorboard --logdir {folder} --samples_per_plugin images=1000,text=1000",
+        soft_wrap=True,
+    )
+
+
+def _mean_rows(results):
+    """What `mean_rows.write` takes, of the variants with more than one finished trial."""
+    rows = {}
+    for name, row in results.rows.items():
+        if len(row.runs) < 2:
+            continue
+        steps, losses, _, _ = pictures.mean_curve(row)
+        values = {setting: typed(setting, text) for setting, text in row.variant.values.items()}
+        rows[name] = {
+            "hparams": {**values, "seed": f"mean of {len(row.runs)}"},
+            "figures": {
+                figure: mean_of(row, operator.attrgetter(figure))
+                for figure in ("loss", "accuracy", "perplexity")
+            },
+            "curve": (steps.tolist(), losses.tolist()),
+        }
+    return rows
+
+
+def _markdown(titles, rows):
+    lines = ["| " + " | ".join(titles) + " |", "|---" + "|---:" * (len(titles) - 1) + "|"]
+    return [*lines, *("| " + " | ".join(cells) + " |" for cells in rows)]
