@@ -169,6 +169,12 @@ class Architecture:
     activation: str = _variant(
         "relu", "of the feed-forward networks", ("relu", "gelu", "relu_squared", "swiglu")
     )
+    convolution: str = _variant(
+        "none",
+        "what looks at a token together with the three before it first, by a short convolution: "
+        "attention, the feed-forward network, or both",
+        ("none", "attention", "feed_forward", "both"),
+    )
     tie_embeddings: bool = _variant(False, "make the logits with the embedding's own matrix")
     use_bias: bool = _variant(True, "add biases", aliases=("--bias",))
     output_scale: float = _variant(

@@ -2,7 +2,8 @@
 
 Read them in this order: `token_embedding`, `positional_encoding`, `masks`, `attention`,
 `feed_forward`, `encoder`, `decoder`. Then the other ways to tell positions:
-`learned_positional_embedding`, `rotary_embedding`, `alibi`.
+`learned_positional_embedding`, `rotary_embedding`, `alibi`. And what lets neighbours see each other
+without attention: `short_convolution`.
 """
 
 from layers.alibi import ALiBi, alibi_slopes
@@ -15,6 +16,7 @@ from layers.learned_positional_embedding import LearnedPositionalEmbedding
 from layers.masks import CausalMask, PaddingMask, causal_mask, combine_masks
 from layers.positional_encoding import SinusoidalPositionalEncoding
 from layers.rotary_embedding import RotaryEmbedding
+from layers.short_convolution import ShortConvolution
 from layers.token_embedding import TokenEmbedding
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "MultiHeadAttention",
     "PaddingMask",
     "RotaryEmbedding",
+    "ShortConvolution",
     "SinusoidalPositionalEncoding",
     "TokenEmbedding",
     "TransformerDecoderLayer",

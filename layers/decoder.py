@@ -19,7 +19,8 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
     `cross_attention` must know nothing of positions.
 
     Args:
-        attention, feed_forward, dropout, norm_first, rms_norm: those of `TransformerEncoderLayer`.
+        attention, feed_forward, dropout, norm_first, rms_norm, attention_convolution,
+            feed_forward_convolution: those of `TransformerEncoderLayer`.
         cross_attention: a `MultiHeadAttention` without `rotary` and `position_bias`, or a layer
             that is called and answers alike.
 
@@ -98,7 +99,7 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
         )  # (B, T, D), (B, N, T, S)
         attended = self.cross_attention_dropout(attended, training=training)
         residual = self._norm_after(self.cross_attention_norm, residual + attended)
-        outputs = self._transform(residual, training)
+        outputs = self._transform(residual, cache, training)
         return outputs, attention_scores, cross_attention_scores
 
     def compute_output_shape(self, inputs_shape, memory_shape):

@@ -6,6 +6,7 @@ from layers.attention import MultiHeadAttention
 from layers.checks import check_dropout
 from layers.dropout import make_dropout
 from layers.feed_forward import FeedForward
+from layers.key_value_cache import KeyValueCache
 from layers.parts import build_part, check_layers, check_policy, serialize_part
 
 
@@ -22,7 +23,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
     train without care; its output still wants a normalisation after the last layer.
 
     The sub-layers are parts that are handed over ready made, of the same dtype policy, and saved
-    with it. Make new ones for each layer.
+    with it. Make new ones for each layer. Before each of them there may be one more part, such as a
+    `ShortConvolution`, which changes what the sub-layer reads and not the residual.
 
     Args:
         attention: a `MultiHeadAttention`, or a layer that is called and answers alike.
@@ -32,13 +34,16 @@ class TransformerEncoderLayer(keras.layers.Layer):
         norm_first: whether each normalisation comes before its sub-layer. Default False.
         rms_norm: whether it divides by the root mean square alone, without taking off the mean or
             adding a bias (`keras.layers.RMSNormalization`). Default False.
+        attention_convolution, feed_forward_convolution: what the inputs of `attention` and of
+            `feed_forward` go through first, a `ShortConvolution` or a layer that is called and
+            answers alike. Default None: nothing.
 
     Call arguments:
         inputs: floats, (B, T, D).
         padding_mask: booleans, (B, T), True for real tokens. Default None: all are.
         attention_mask: booleans, (T, T), or rank 4 broadcastable to (B, N, T, T), True where a
             query may attend to a key. Default None: everywhere.
-        cache: that of `MultiHeadAttention`. Default None.
+        cache: that of `MultiHeadAttention`, made by `empty_cache`. Default None.
         training: whether dropout is active. Default None: Keras decides.
 
     Returns:
@@ -69,11 +74,17 @@ class TransformerEncoderLayer(keras.layers.Layer):
         dropout: float = 0.1,
         norm_first: bool = False,
         rms_norm: bool = False,
+        attention_convolution: keras.layers.Layer | None = None,
+        feed_forward_convolution: keras.layers.Layer | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_dropout(dropout)
         check_layers(attention=attention, feed_forward=feed_forward)
+        if attention_convolution is not None:
+            check_layers(attention_convolution=attention_convolution)
+        if feed_forward_convolution is not None:
+            check_layers(feed_forward_convolution=feed_forward_convolution)
         self.dropout = dropout
         self.norm_first = norm_first
         self.rms_norm = rms_norm
@@ -84,11 +95,21 @@ class TransformerEncoderLayer(keras.layers.Layer):
         self.feed_forward = feed_forward
         self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
         self.feed_forward_norm = self._make_norm("feed_forward_norm")
+        self.attention_convolution = attention_convolution
+        self.feed_forward_convolution = feed_forward_convolution
 
     def build(self, inputs_shape):
-        check_policy(self, attention=self.attention, feed_forward=self.feed_forward)
+        check_policy(
+            self,
+            attention=self.attention,
+            feed_forward=self.feed_forward,
+            attention_convolution=self.attention_convolution,
+            feed_forward_convolution=self.feed_forward_convolution,
+        )
         build_part(self.attention, inputs_shape, inputs_shape)
         build_part(self.feed_forward, inputs_shape)
+        build_part(self.attention_convolution, inputs_shape)
+        build_part(self.feed_forward_convolution, inputs_shape)
         for child in (
             self.attention_dropout,
             self.attention_norm,
@@ -101,11 +122,12 @@ class TransformerEncoderLayer(keras.layers.Layer):
         attended, attention_scores = self._attend(
             inputs, padding_mask, attention_mask, cache, training
         )  # (B, T, D), (B, N, T, T)
-        return self._transform(attended, training), attention_scores
+        return self._transform(attended, cache, training), attention_scores
 
     def _attend(self, inputs, padding_mask, attention_mask, cache, training):
         """The self-attention with all that belongs to it, (B, T, D), and its scores."""
         x = self._norm_before(self.attention_norm, inputs)
+        x = self._convolve("attention_convolution", x, cache)
         attended, attention_scores = self.attention(
             x,
             x,
@@ -117,18 +139,35 @@ class TransformerEncoderLayer(keras.layers.Layer):
         attended = self.attention_dropout(attended, training=training)
         return self._norm_after(self.attention_norm, inputs + attended), attention_scores
 
-    def _transform(self, inputs, training):
+    def _transform(self, inputs, cache, training):
         """The feed-forward network with all that belongs to it, (B, T, D)."""
         x = self._norm_before(self.feed_forward_norm, inputs)
+        x = self._convolve("feed_forward_convolution", x, cache)
         transformed = self.feed_forward(x)
         transformed = self.feed_forward_dropout(transformed, training=training)
         return self._norm_after(self.feed_forward_norm, inputs + transformed)
+
+    def _convolve(self, name, x, cache):
+        convolution = getattr(self, name)
+        if convolution is None:
+            return x
+        before = None if cache is None else cache.extend_inputs(name, x)
+        return convolution(x, before=before)
 
     def _norm_before(self, norm, x):
         return norm(x) if self.norm_first else x
 
     def _norm_after(self, norm, x):
         return x if self.norm_first else norm(x)
+
+    def empty_cache(self, batch_size: int, length: int) -> KeyValueCache:
+        """A cache for texts that begin, with room for `length` tokens each."""
+        cache = self.attention.empty_cache(batch_size, length)
+        for name in ("attention_convolution", "feed_forward_convolution"):
+            convolution = getattr(self, name)
+            if convolution is not None:
+                cache.inputs[name] = convolution.empty_inputs(batch_size, length)
+        return cache
 
     def _make_dropout(self, name):
         return make_dropout(self.dropout, name=name, dtype=self.dtype_policy)
@@ -148,6 +187,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
             "dropout": self.dropout,
             "norm_first": self.norm_first,
             "rms_norm": self.rms_norm,
+            "attention_convolution": serialize_part(self.attention_convolution),
+            "feed_forward_convolution": serialize_part(self.feed_forward_convolution),
         }
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What attention keeps of the tokens that it has read."""
+"""What a layer keeps of the tokens that it has read."""
 
 from keras import ops
 
@@ -13,6 +13,10 @@ class KeyValueCache:
     new tokens into it; then `keys` and `values` are other tensors. To go on in another call of a
     compiled function, make a new cache of these.
 
+    A layer with short convolutions looks back in them, too. Their inputs are kept beside the keys
+    and values, by name, after K - 1 zeros for what lies before the text: those of position t at
+    t + K - 1.
+
     The sequences of all heads lie one after the other, and keys are kept as they will be
     multiplied, transposed. So XLA writes a new token into them in place and copies nothing: with
     (B, N_kv, S, H) it took twice as long.
@@ -20,7 +24,9 @@ class KeyValueCache:
     Args:
         keys: floats, (B N_kv, H, S), of any content from position `start` on.
         values: floats, (B N_kv, S, H), likewise.
-        start: the position of the first new token, an integer.
+        start: the position of the first new token, an integer. Default 0.
+        inputs: what convolutions read, by name, floats, (B, K - 1 + S, D), of any content from
+            position `start` on. Default None: there are no convolutions.
 
     Example:
 
@@ -34,10 +40,17 @@ class KeyValueCache:
     [(1, 1, 8), (1, 2, 1, 3), (2, 4, 3), (2, 3, 4)]
     """
 
-    def __init__(self, keys, values, start=0):
+    def __init__(self, keys, values, start=0, inputs=None):
         self.keys = keys
         self.values = values
         self.start = start
+        self.inputs = dict(inputs or {})
+
+    @property
+    def tensors(self) -> dict:
+        """All that is kept, by the names of the constructor's arguments."""
+        tensors = {"keys": self.keys, "values": self.values}
+        return {**tensors, "inputs": self.inputs} if self.inputs else tensors
 
     @property
     def length(self) -> int:
@@ -61,3 +74,19 @@ class KeyValueCache:
         self.keys = ops.slice_update(self.keys, (0, 0, self.start), key)
         self.values = ops.slice_update(self.values, (0, self.start, 0), value)
         return ops.swapaxes(self.keys, -2, -1), self.values
+
+    def extend_inputs(self, name: str, inputs):
+        """Writes what a convolution reads of new tokens, from `start` on.
+
+        Args:
+            name: which one of `inputs`.
+            inputs: floats, (B, T, D).
+
+        Returns:
+            What it read of the K - 1 positions before them, (B, K - 1, D).
+        """
+        batch_size, length, width = ops.shape(self.inputs[name])
+        past = length - self.length  # K - 1
+        kept = ops.slice_update(self.inputs[name], (0, self.start + past, 0), inputs)
+        self.inputs[name] = kept
+        return ops.slice(kept, (0, self.start, 0), (batch_size, past, width))

@@ -9,6 +9,7 @@ from layers import (
     LearnedPositionalEmbedding,
     MultiHeadAttention,
     RotaryEmbedding,
+    ShortConvolution,
     SinusoidalPositionalEncoding,
     TransformerEncoderLayer,
     relu_squared,
@@ -74,12 +75,18 @@ def make_feed_forward(a: Architecture, dtype=None) -> FeedForward:
 
 def make_encoder_layer(a: Architecture, number: int, dtype=None) -> TransformerEncoderLayer:
     """Layer number `number`, counted from 1."""
+    convolutions = {
+        f"{place}_convolution": ShortConvolution(name=f"{place}_convolution", dtype=dtype)
+        for place in ("attention", "feed_forward")
+        if a.convolution in (place, "both")
+    }
     return TransformerEncoderLayer(
         make_attention(a, dtype),
         make_feed_forward(a, dtype),
         dropout=a.dropout,
         norm_first=a.norm_placement == "pre",
         rms_norm=a.norm == "rms",
+        **convolutions,
         name=f"encoder_layer_{number}",
         dtype=dtype,
     )

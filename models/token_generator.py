@@ -18,7 +18,7 @@ class TokenGenerator:
     still has a token there takes that one; the others take the one that the model samples.
 
     When a text is as long as the context, only its last half is kept, and moves to the beginning.
-    Every token has another position then, so its keys and values are computed anew.
+    Every token has another position then, so what is kept of it is computed anew.
 
     The loop is compiled once for each number of texts and `top_k`. The compiled functions are kept.
 
@@ -104,7 +104,7 @@ class TokenGenerator:
 
     def _read(self, token_ids, number, jit_compile):
         """The caches once the first `number` of these tokens, (B, C + 1), have been read."""
-        caches = [(cache.keys, cache.values) for cache in self.model.empty_caches(len(token_ids))]
+        caches = [cache.tensors for cache in self.model.empty_caches(len(token_ids))]
         if not number:
             return caches
         # The whole window, so that there is one shape to compile. Tokens do not see what lies to
@@ -132,14 +132,14 @@ class _Part(keras.Model):
         self.built = True
 
     def read(self, token_ids, caches, start):
-        """The logits of new tokens, and the caches, (keys, values) of each layer, with them."""
-        caches = [KeyValueCache(keys, values, start) for keys, values in caches]
+        """The logits of new tokens, and the caches, the tensors of each layer's, with them."""
+        caches = [KeyValueCache(**tensors, start=start) for tensors in caches]
         logits, _ = self.model.read(token_ids, caches)
-        return logits, [(cache.keys, cache.values) for cache in caches]
+        return logits, [cache.tensors for cache in caches]
 
 
 class _Reader(_Part):
-    """Fills caches with the keys and values of texts, (B, C)."""
+    """Fills caches with what is kept of texts, (B, C)."""
 
     def call(self, inputs):
         _, caches = self.read(inputs["token_ids"], inputs["caches"], start=0)
@@ -159,7 +159,7 @@ class _Loop(_Part):
             token_ids: the texts, (B, C + 1); one place more than the context, for the last token.
             uniform: the random number of each token, (B, C + 1).
             begins: where each text's prompt ends, (B,).
-            caches: the keys and values of all tokens before `start`, for each layer.
+            caches: what is kept of all tokens before `start`, for each layer.
             start: the first position to read.
             end: the last position to write.
             temperature, top_p: those of `sample_tokens`.

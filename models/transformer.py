@@ -77,7 +77,7 @@ class TransformerLanguageModel(LanguageModel):
     def empty_caches(self, batch_size: int) -> list[KeyValueCache]:
         """For each layer a cache with room for a whole context."""
         layers = [self.get_layer(f"encoder_layer_{n + 1}") for n in range(self.num_layers)]
-        return [layer.attention.empty_cache(batch_size, self.context_length) for layer in layers]
+        return [layer.empty_cache(batch_size, self.context_length) for layer in layers]
 
     def get_config(self):
         return {
@@ -126,8 +126,8 @@ class _Stack:
 
         Args:
             token_ids: integers, (B, T).
-            caches: in a causal model, for each layer the keys and values of the tokens before. The
-                new tokens are written into them. Default None: there are none before.
+            caches: in a causal model, for each layer what is kept of the tokens before. The new
+                tokens are written into them. Default None: there are none before.
 
         Returns:
             `(logits, attention_scores)`: (B, T, V), and for each layer (B, N, T, S).
@@ -140,7 +140,7 @@ class _Stack:
         >>> model = DecoderLanguageModel(tokenizer, context_length=4)
         >>> caches = model.empty_caches(batch_size=1)
         >>> logits, _ = model.read(np.array([[2, 3]]), caches)
-        >>> caches = [KeyValueCache(cache.keys, cache.values, start=2) for cache in caches]
+        >>> caches = [KeyValueCache(**cache.tensors, start=2) for cache in caches]
         >>> logits, _ = model.read(np.array([[4]]), caches)
         >>> bool(np.allclose(logits[:, 0], model(np.array([[2, 3, 4]]))[:, 2], atol=1e-5))
         True

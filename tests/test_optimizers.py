@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import optimizers
+from layers import ShortConvolution
 from optimizers import Warmup, make_optimizer, make_schedule
 
 
@@ -63,6 +64,17 @@ def test_matrices_alone_are_decayed(name):
     for weight, old in zip(model.get_weights(), before, strict=True):
         factor = 0.95 if weight.ndim == 2 else 1.0
         np.testing.assert_allclose(weight, factor * old, rtol=1e-6)
+
+
+def test_muon_leaves_the_weights_of_a_convolution_to_adam():
+    convolution = ShortConvolution()
+    model = keras.Sequential([keras.layers.Input((5, 3)), convolution])
+    optimizer = make_optimizer("muon", model, 0.1)
+    gradient = np.random.default_rng(0).normal(size=convolution.kernel.shape)
+    optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [convolution.kernel])
+    # Adam's first step is as long for every weight, at a third of the learning rate.
+    (kernel,) = model.get_weights()
+    np.testing.assert_allclose(kernel, -0.03 * np.sign(gradient), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])

@@ -38,6 +38,7 @@ GIVEN = Settings(
     num_kv_heads=2,
     attention_dropout=0.1,
     activation="swiglu",
+    convolution="both",
     tie_embeddings=True,
     use_bias=False,
     output_scale=0.5,

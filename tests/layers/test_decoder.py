@@ -9,6 +9,7 @@ from layers import (
     FeedForward,
     MultiHeadAttention,
     RotaryEmbedding,
+    ShortConvolution,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
     causal_mask,
@@ -87,12 +88,12 @@ def test_what_the_memory_holds_does_not_matter_where_it_is_masked():
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_with_a_cache_a_text_is_written_token_by_token_as_if_at_once(norm_first):
-    layer = make(norm_first=norm_first)
+    layer = make(norm_first=norm_first, feed_forward_convolution=ShortConvolution(3))
     x, memory = floats(2, 4, 6), floats(2, 5, 6, seed=1)
     layer.build(x.shape, memory.shape)
     randomize(layer)
     expected = to_numpy(layer(x, memory, attention_mask=causal_mask(4))[0])
-    cache = layer.attention.empty_cache(batch_size=2, length=4)
+    cache = layer.empty_cache(batch_size=2, length=4)
     for cache.start in range(4):
         mask = causal_mask(1, 4, cache.start)
         token = x[:, cache.start : cache.start + 1]

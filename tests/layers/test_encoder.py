@@ -8,6 +8,7 @@ from layers import (
     FeedForward,
     MultiHeadAttention,
     RotaryEmbedding,
+    ShortConvolution,
     TransformerEncoderLayer,
     causal_mask,
     relu_squared,
@@ -32,11 +33,17 @@ class TestTransformerEncoderLayer(LayerChecks):
         arguments={"dropout": 0.25, "norm_first": True, "rms_norm": True},
         inputs={"inputs": floats(2, 4, 6), "padding_mask": PADDING},
         output_shapes=[("B", "T", 6), ("B", 3, "T", "T")],
-        num_weights=14,
+        num_weights=16,
         idle_weights=("key/bias",),
         parts={
             "attention": lambda dtype: MultiHeadAttention(6, 3, dtype=dtype),
             "feed_forward": lambda dtype: FeedForward(6, 10, dtype=dtype),
+            "attention_convolution": lambda dtype: ShortConvolution(
+                2, dtype=dtype, name="attention_convolution"
+            ),
+            "feed_forward_convolution": lambda dtype: ShortConvolution(
+                3, dtype=dtype, name="feed_forward_convolution"
+            ),
         },
     )
 
@@ -73,6 +80,7 @@ class TestTransformerEncoderLayerWithPartsOfParts(LayerChecks):
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1. Received: dropout=-0\.1"),
         ({"attention": 16}, "`attention` must be a layer. Received: attention=16"),
         ({"feed_forward": None}, "`feed_forward` must be a layer. Received: feed_forward=None"),
+        ({"attention_convolution": 4}, "`attention_convolution` must be a layer. Received: .*=4"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(arguments, message):
@@ -81,12 +89,19 @@ def test_wrong_arguments_are_refused_by_name(arguments, message):
         TransformerEncoderLayer(**{**parts, **arguments})
 
 
-@pytest.mark.parametrize("part", ["attention", "feed_forward"])
+@pytest.mark.parametrize(
+    "part",
+    ["attention", "feed_forward", "attention_convolution", "feed_forward_convolution"],
+)
 def test_a_part_of_another_precision_is_refused(part):
-    policies = {"attention": "float32", "feed_forward": "float32", part: "bfloat16"}
+    policies = {part: "bfloat16"}
     layer = TransformerEncoderLayer(
-        MultiHeadAttention(6, 3, dtype=policies["attention"]),
-        FeedForward(6, 10, dtype=policies["feed_forward"]),
+        MultiHeadAttention(6, 3, dtype=policies.get("attention")),
+        FeedForward(6, 10, dtype=policies.get("feed_forward")),
+        **{
+            name: ShortConvolution(dtype=policies.get(name))
+            for name in ("attention_convolution", "feed_forward_convolution")
+        },
     )
     with pytest.raises(ValueError, match=f"`{part}` must .* Received: 'bfloat16' in a layer with"):
         layer.build((2, 4, 6))
@@ -123,6 +138,28 @@ def test_with_norm_first_each_sub_layer_reads_normalized_inputs_and_is_added_to_
     residual = inputs + to_numpy(layer.attention(x, x)[0])
     x = normalize(residual, *weights_of(layer.feed_forward_norm))
     expected = residual + to_numpy(layer.feed_forward(x))
+    np.testing.assert_allclose(to_numpy(layer(inputs)[0]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_convolutions_change_what_the_sub_layers_read_and_not_the_residual(norm_first):
+    layer = make(
+        norm_first=norm_first,
+        attention_convolution=ShortConvolution(2),
+        feed_forward_convolution=ShortConvolution(3),
+    )
+    inputs = floats(2, 4, 6)
+    layer.build(inputs.shape)
+    randomize(layer)
+
+    def sub_layer(name, residual, function):
+        norm = weights_of(getattr(layer, f"{name}_norm"))
+        x = normalize(residual, *norm) if norm_first else residual
+        x = residual + to_numpy(function(getattr(layer, f"{name}_convolution")(x)))
+        return x if norm_first else normalize(x, *norm)
+
+    attended = sub_layer("attention", inputs, lambda x: layer.attention(x, x)[0])
+    expected = sub_layer("feed_forward", attended, layer.feed_forward)
     np.testing.assert_allclose(to_numpy(layer(inputs)[0]), expected, atol=1e-5)
 
 
@@ -191,16 +228,25 @@ def test_the_two_dropouts_draw_different_masks():
     assert (masks[0] != masks[1]).any()
 
 
+CONVOLUTIONS = ("attention_convolution", "feed_forward_convolution")
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 1, 1), (3, 1)], ids=str)
+@pytest.mark.parametrize("convolutions", [(), CONVOLUTIONS[:1], CONVOLUTIONS[1:], CONVOLUTIONS])
 @pytest.mark.parametrize("norm_first", [False, True])
-def test_with_a_cache_a_text_is_read_token_by_token_as_if_at_once(norm_first):
-    layer = make(norm_first=norm_first)
+def test_with_a_cache_a_text_is_read_in_pieces_as_if_at_once(norm_first, convolutions, lengths):
+    layer = make(norm_first=norm_first, **{name: ShortConvolution(3) for name in convolutions})
     x = floats(2, 4, 6)
     layer.build(x.shape)
     randomize(layer)
     expected = to_numpy(layer(x, attention_mask=causal_mask(4))[0])
-    cache = layer.attention.empty_cache(batch_size=2, length=4)
-    for cache.start in range(4):
-        mask = causal_mask(1, 4, cache.start)
-        token = x[:, cache.start : cache.start + 1]
-        outputs, _ = layer(token, attention_mask=mask, cache=cache)
-        np.testing.assert_allclose(to_numpy(outputs)[:, 0], expected[:, cache.start], atol=1e-5)
+    # A longer text, whose tokens lie in the cache at first, must not shine through.
+    cache = layer.empty_cache(batch_size=2, length=5)
+    layer(floats(2, 5, 6, seed=7), attention_mask=causal_mask(5), cache=cache)
+    for length in lengths:
+        mask = causal_mask(length, 5, cache.start)
+        new = x[:, cache.start : cache.start + length]
+        outputs, _ = layer(new, attention_mask=mask, cache=cache)
+        wanted = expected[:, cache.start : cache.start + length]
+        np.testing.assert_allclose(to_numpy(outputs), wanted, atol=1e-5)
+        cache.start += length

@@ -125,6 +125,22 @@ def test_tied_logits_are_dot_products_with_the_embeddings(tokenizer):
     np.testing.assert_allclose(to_numpy(model(TOKEN_IDS)), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("model", ZOO)
+def test_a_fresh_convolution_changes_nothing_and_its_weights_come_last(tokenizer, model):
+    models = []
+    for convolution in ("none", "both"):
+        keras.utils.set_random_seed(3)
+        models.append(ZOO[model](tokenizer, context_length=5, convolution=convolution))
+    for plain, other in zip(*(to_numpy(model(TOKEN_IDS)) for model in models), strict=True):
+        np.testing.assert_array_equal(plain, other)
+    # The state of an optimizer goes by the order of the weights.
+    plain, paths = ([weight.path for weight in m.trainable_variables] for m in models)
+    own = [f"encoder_layer_1/{part}_convolution/kernel" for part in ("attention", "feed_forward")]
+    last = max(n for n, path in enumerate(plain) if path.startswith("encoder_layer_1"))
+    assert paths[: last + 3] == plain[: last + 1] + own
+    assert [path for path in paths if "convolution" not in path] == plain
+
+
 def test_a_model_can_turn_a_part_of_each_head(tokenizer):
     wide = {"position": "rotary", "d_model": 16}
     whole, part = (make(tokenizer, rotary_fraction=share, **wide) for share in (1.0, 0.5))

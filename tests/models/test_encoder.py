@@ -98,8 +98,9 @@ def test_it_reads_any_length_up_to_the_context(model, tokenizer, length):
     assert np.isfinite(to_numpy(logits)).all()
 
 
-def test_logits_of_real_tokens_do_not_depend_on_the_padding(tokenizer):
-    model = EncoderLanguageModel(tokenizer, context_length=12)
+@pytest.mark.parametrize("convolution", ["none", "both"])
+def test_logits_of_real_tokens_do_not_depend_on_the_padding(tokenizer, convolution):
+    model = EncoderLanguageModel(tokenizer, context_length=12, convolution=convolution)
     randomize(model)
     alone = model.predict_on_batch(np.array([[2, 3, 4]]))
     for width in (4, 7, 12):

@@ -130,7 +130,7 @@ def test_weights_that_change_are_seen_by_what_is_compiled(decoder):
 
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_mixed_precision_generates(use_cache):
-    model = make_decoder(dtype="mixed_bfloat16", position="rotary")
+    model = make_decoder(dtype="mixed_bfloat16", position="rotary", convolution="both")
     (text,) = generate(model, "abc", use_cache=use_cache)
     assert text.startswith("abc")
     assert len(text) == 23
@@ -139,9 +139,10 @@ def test_mixed_precision_generates(use_cache):
 # Several texts, streams of them, and random numbers
 
 
+@pytest.mark.parametrize("convolution", ["none", "both"])
 @pytest.mark.parametrize("model", ["decoder", "encoder"])
-def test_texts_of_different_lengths_side_by_side_are_what_they_are_alone(model):
-    model = make_decoder(model=model)
+def test_texts_of_different_lengths_side_by_side_are_what_they_are_alone(model, convolution):
+    model = make_decoder(model=model, convolution=convolution)
     prompts = ["abcde", "l", "abcdefghij", "cab"]
     together = generate(model, prompts, top_k=1)
     assert together == [generate(model, prompt, top_k=1)[0] for prompt in prompts]
