@@ -49,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
     if flags.attention is not None:
         evaluation.draw_attention(flags.paths[0], flags.attention, flags.output)
         return 0
-    rows = evaluation.score_models(flags.paths, flags.corpus, flags.batch_size)
+    results = evaluation.evaluate_models(flags.paths, flags.corpus, flags.batch_size)
+    rows = sorted((result.score for result in results), key=lambda score: score.loss)
     evaluation.print_rows(rows)
     if flags.json is not None:
         evaluation.write_json(rows, flags.json)
