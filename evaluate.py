@@ -3,6 +3,7 @@
 `experiments/evaluation.py` does the work.
 """
 
+import os
 from collections.abc import Sequence
 
 from experiments import cli
@@ -36,6 +37,13 @@ def make_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--output", metavar="FILE", help="picture for --attention, .png, .svg or .pdf"
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="instead, prove of each model that nothing leaks from later tokens, padding or other "
+        "texts of a batch, that attention adds up, and that the cache and saving change nothing; "
+        "needs no corpus",
+    )
     return parser
 
 
@@ -43,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     """Scores or draws; returns the exit status."""
     flags = make_parser().parse_args(argv)
     check_flags(flags)
+    if flags.check:
+        return check(flags.paths)
     cli.import_keras()
     from experiments import evaluation  # only now: it imports Keras
 
@@ -57,6 +67,16 @@ def main(argv: Sequence[str]) -> int:
     if flags.markdown is not None:
         evaluation.write_markdown(rows, flags.markdown)
     return 0
+
+
+def check(paths: Sequence[str]) -> int:
+    """Checks models; returns the exit status."""
+    # On the processor: the arithmetic of some accelerators rounds as half precision does.
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    cli.import_keras()
+    from experiments import model_checks
+
+    return 0 if model_checks.check_models(paths) else 1
 
 
 def check_flags(flags) -> None:
