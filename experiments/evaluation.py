@@ -1,7 +1,6 @@
 """Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
 
 import contextlib
-import json
 import math
 import os
 import sys
@@ -17,8 +16,9 @@ from data.corpora import CorpusError, load_corpus
 from data.examples import Examples
 from data.objectives import OBJECTIVES
 from data.tokenizer import Tokenizer
-from experiments.cli import UsageError, load_model, write_text
-from experiments.console import console, make_table
+from experiments import pictures
+from experiments.cli import UsageError, load_model
+from experiments.console import console
 from experiments.runs import read_corpus_provenance
 from experiments.settings import FIELDS
 from experiments.token_losses import Predictions, predictions
@@ -190,53 +190,6 @@ def _read_corpus(source):
         raise UsageError(f"argument --corpus: {error}") from error
 
 
-COLUMNS = {
-    "model": lambda s: s.name,
-    "parameters": lambda s: f"{s.parameters:,}",
-    "file": lambda s: f"{s.file_bytes / 1e6:.1f} MB",
-    "loss": lambda s: f"{s.loss:.4f}",
-    "perplexity": lambda s: f"{s.perplexity:,.2f}",
-    "top 1": lambda s: f"{s.top1:.1%}",
-    "top 5": lambda s: f"{s.top5:.1%}",
-    "bits/char": lambda s: f"{s.bits_per_character:.3f}",
-    "tokens/s": lambda s: f"{s.tokens_per_second:,.0f}",
-}
-
-
-def print_rows(scores: Sequence[Score]) -> None:
-    """Prints the scores as a table."""
-    table = make_table(*COLUMNS)
-    for score in scores:
-        table.add_row(*(show(score) for show in COLUMNS.values()))
-    console.print(table)
-    for text in dict.fromkeys(score.text for score in scores):
-        names = ", ".join(score.name for score in scores if score.text == text)
-        console.print(f"\nscored on {text}: {names}", soft_wrap=True, end="")
-    console.print()
-    for score in scores:
-        if score.unknown:
-            console.print(
-                f"{score.name}: {score.unknown:.1%} of these words are out of its vocabulary and "
-                "count as [UNK]",
-                soft_wrap=True,
-            )
-
-
-def write_json(scores: Sequence[Score], path: str) -> None:
-    """Writes the scores as `{"models": [{"name": ..., ...}, ...]}`."""
-    rows = {"models": [score._asdict() for score in scores]}
-    write_text(path, json.dumps(rows, indent=2) + "\n")
-
-
-def write_markdown(scores: Sequence[Score], path: str) -> None:
-    """Writes the scores as a Markdown table."""
-    columns = {**COLUMNS, "unknown": lambda s: f"{s.unknown:.1%}", "text": lambda s: s.text}
-    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 2) + "|---|"]
-    for score in scores:
-        lines.append("| " + " | ".join(show(score) for show in columns.values()) + " |")
-    write_text(path, "\n".join(lines) + "\n")
-
-
 def draw_attention(path: str, text: str, output: str) -> None:
     """Draws what a model attends to in a text, every layer and head, into a picture file."""
     model = load_model(path)
@@ -248,10 +201,5 @@ def draw_attention(path: str, text: str, output: str) -> None:
         console.print(f"the model reads the last {len(tokens)} words only", soft_wrap=True)
     picture = AttentionFigure(tokens, layers=(1, len(scores)), num_heads=scores.shape[1])
     picture.draw(scores)
-    try:
-        picture.figure.savefig(output)
-    except OSError as error:
-        raise UsageError(
-            f"argument --output: expected a file to write, got {output} ({error.strerror})"
-        ) from error
+    pictures.save(picture.figure, output)
     console.print(f"attention of {path}: {output}", soft_wrap=True)

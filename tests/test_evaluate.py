@@ -254,7 +254,7 @@ def test_what_is_not_read_is_said_in_one_line(toy_run, tmp_path):
         (["README.md", "--batch-size", "0"], "argument --batch-size: expected a whole number"),
         (["{best}", "--json", "no/such/folder.json"], "argument --json: expected a file in a"),
         (["{best}", "--attention", "i"], "argument --attention: expected --output beside it"),
-        (["{best}", "--output", "a.png"], "argument --output: expected --attention beside it"),
+        (["{best}", "--output", "a.png"], "argument --output: expected one of --attention, --by"),
         (["{best}", "--attention", "i", "--output", "a.doc"], "argument --output: expected a name"),
         (["{best}", "{best}", "--attention", "i", "--output", "a.png"], "expected one model"),
     ],
