@@ -184,6 +184,10 @@ def check_models(paths: Sequence[str]) -> bool:
     for path in paths:
         model = load_model(path)
         console.print(path, soft_wrap=True)
+        if not np.isfinite(_logits(model, make_texts(model, model.context_length))).all():
+            console.print("  its logits are no numbers, so nothing can be told of it")
+            is_well = False
+            continue
         for name, (check, needed) in CHECKS.items():
             if needed is not None and not getattr(model, needed):
                 result = "-     not asked of a model that is not causal"
@@ -223,7 +227,7 @@ def _difference(before, after, allowed=0.0):
         return None
     place = np.argwhere(~(apart <= allowed))[0][-1]
     limit = f", more than the {allowed:.1g} of rounding" if allowed else ""
-    return f"the logits at place {place} by {np.nanmax(apart):.3g}{limit}"
+    return f"the logits at place {place} by {apart.max():.3g}{limit}"
 
 
 def _spread(count):
