@@ -16,6 +16,37 @@ from keras import ops
 from losses import MaskedCrossentropy, token_weights
 
 
+def target_ranks(targets, logits):
+    """How many tokens have a higher logit than the target; 0 is best.
+
+    Of equal logits the first goes ahead.
+
+    Args:
+        targets: ids, integers, (B, T).
+        logits: (B, T, V).
+
+    Returns:
+        int32, (B, T).
+
+    Example:
+
+    >>> logits = np.array([[[0, 5.0, 9.0], [3.0, 3.0, 3.0]]])
+    >>> ops.convert_to_numpy(target_ranks(np.array([[1, 2]]), logits)).tolist()
+    [[1, 2]]
+    """
+    targets = ops.cast(targets, "int32")[..., None]  # (B, T, 1)
+    logits = ops.cast(logits, "float32")  # (B, T, V)
+    target_logits = ops.take_along_axis(logits, targets, axis=-1)  # (B, T, 1)
+    # "Not less" rather than "more", so that a model whose logits are not numbers any more is never
+    # right.
+    ahead = ops.where(
+        ops.arange(logits.shape[-1]) < targets,
+        ops.logical_not(logits < target_logits),
+        ops.logical_not(logits <= target_logits),
+    )  # (B, T, V)
+    return ops.sum(ops.cast(ahead, "int32"), axis=-1)
+
+
 @keras.saving.register_keras_serializable(package="mini_transformer")
 class MeanCrossentropy(keras.metrics.Mean):
     """The mean cross-entropy of all counted tokens, in nats.
@@ -106,18 +137,8 @@ class MaskedAccuracy(keras.metrics.Mean):
         self.padding_id = padding_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = ops.cast(y_true, "int32")[..., None]  # (B, T, 1)
-        y_pred = ops.cast(y_pred, "float32")  # (B, T, V)
-        target_logits = ops.take_along_axis(y_pred, y_true, axis=-1)  # (B, T, 1)
-        # Of equal logits the first goes ahead; "not less" rather than "more", so that a model
-        # whose logits are not numbers any more is never right.
-        ahead = ops.where(
-            ops.arange(y_pred.shape[-1]) < y_true,
-            ops.logical_not(y_pred < target_logits),
-            ops.logical_not(y_pred <= target_logits),
-        )  # (B, T, V)
-        rank = ops.sum(ops.cast(ahead, "int32"), axis=-1)  # (B, T), 0 is best
-        weights = token_weights(y_true[..., 0], sample_weight, self.padding_id)
+        rank = target_ranks(y_true, y_pred)  # (B, T)
+        weights = token_weights(y_true, sample_weight, self.padding_id)
         return super().update_state(ops.cast(rank < self.k, "float32"), weights)
 
     def get_config(self):

@@ -51,6 +51,10 @@ class Examples:
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         """The pieces of the text that `targets` stand for, in their order."""
 
+    def surroundings(self, number: int) -> tuple[list[int], list[int]]:
+        """What one of the `targets` stands between: the tokens it is predicted from, in order, and
+        some of those that follow it."""
+
     def _random_batch(self, batch_size: int, seed: int) -> Callable:
         """A function from a batch's places in the endless order, (B,) int64, to the batch."""
 

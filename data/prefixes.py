@@ -83,6 +83,10 @@ class Prefixes(Examples):
             for window in cut_windows([tokenizer.split(sentence)], self.context_length):
                 yield from window[1:]
 
+    def surroundings(self, number: int) -> tuple[list[int], list[int]]:
+        window, length = self.windows[self.rows[number]].tolist(), self.lengths[number]
+        return window[:length], [id_ for id_ in window[length + 1 :] if id_]
+
     def best_possible(self) -> dict[str, float]:
         """The best figures that any model can reach on these prefixes.
 

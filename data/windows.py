@@ -78,6 +78,11 @@ class Windows(Examples):
         pieces = (piece for part in corpus.pieces() for piece in tokenizer.split(part))
         return itertools.islice(pieces, 1, None)
 
+    def surroundings(self, number: int) -> tuple[list[int], list[int]]:
+        begin = number // self.length * self.length
+        parts = self.token_ids[begin : number + 1], self.token_ids[number + 2 :][: self.length]
+        return tuple(part.tolist() for part in parts)
+
     def _random_batch(self, batch_size, seed):
         import tensorflow as tf
 

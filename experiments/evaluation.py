@@ -1,11 +1,9 @@
 """Scores of saved models, and pictures of their attention: the steps of `evaluate.py`."""
 
 import contextlib
-import json
 import math
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +13,15 @@ from rich.progress import track
 
 from callbacks import AttentionFigure
 from data.corpora import CorpusError, load_corpus
+from data.examples import Examples
 from data.objectives import OBJECTIVES
-from experiments.cli import UsageError, load_model, write_text
-from experiments.console import console, make_table
+from data.tokenizer import Tokenizer
+from experiments import pictures
+from experiments.cli import UsageError, load_model
+from experiments.console import console
 from experiments.runs import read_corpus_provenance
 from experiments.settings import FIELDS
-from losses import MaskedCrossentropy
-from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
+from experiments.token_losses import Predictions, predictions
 from models import LanguageModel
 
 
@@ -61,19 +61,34 @@ class Score(NamedTuple):
     unknown: float
 
 
-def score_models(
+class Evaluation(NamedTuple):
+    """What is known of a model once it has predicted a text.
+
+    Attributes:
+        score: how well it did.
+        predictions: what it made of each token.
+        examples: the tokens.
+        tokenizer: the model's.
+    """
+
+    score: Score
+    predictions: Predictions
+    examples: Examples
+    tokenizer: Tokenizer
+
+
+def evaluate_models(
     paths: Sequence[str], corpus: str | None = None, batch_size: int = 64
-) -> list[Score]:
-    """Scores several models, the lowest loss first; see `score_model`."""
+) -> list[Evaluation]:
+    """Evaluates several models, one after the other; see `evaluate_model`."""
     progress = track(paths, "scoring", transient=True, disable=not sys.stdout.isatty())
-    scores = [score_model(path, load_model(path), corpus, batch_size) for path in progress]
-    return sorted(scores, key=lambda score: score.loss)
+    return [evaluate_model(path, load_model(path), corpus, batch_size) for path in progress]
 
 
-def score_model(
+def evaluate_model(
     path: str, model: LanguageModel, corpus: str | None = None, batch_size: int = 64
-) -> Score:
-    """Scores one model.
+) -> Evaluation:
+    """Evaluates one model.
 
     Args:
         path: the file it was loaded from.
@@ -96,30 +111,23 @@ def score_model(
         raise UsageError(f"argument --corpus: {corpus}: expected a line of at least two words")
     predicted = examples.predicted_pieces(text, tokenizer)
     characters = sum(len(piece) + len(tokenizer.separator) for piece in predicted)
-
-    model.compile(
-        loss=MaskedCrossentropy(),
-        weighted_metrics=[MeanCrossentropy(), Perplexity(), MaskedAccuracy(), MaskedAccuracy(k=5)],
-    )
-    dataset = examples.evaluation_batches(batch_size)
-    model.evaluate(dataset.take(1), verbose=0)  # compiles
-    begin = time.perf_counter()
-    figures = model.evaluate(dataset, verbose=0, return_dict=True)
-    seconds = time.perf_counter() - begin
-    return Score(
+    found = predictions(model, examples, batch_size)
+    loss = float(found.losses.mean(dtype="float64"))
+    score = Score(
         name=_name(Path(path).resolve()),
         path=str(path),
         text=name_of_text,
         parameters=model.count_params(),
         file_bytes=os.path.getsize(path),
-        loss=figures["loss"],
-        perplexity=figures["perplexity"],
-        top1=figures["accuracy"],
-        top5=figures["top5_accuracy"],
-        bits_per_character=figures["loss"] * examples.count / math.log(2) / characters,
-        tokens_per_second=examples.count / seconds,
+        loss=loss,
+        perplexity=float(np.exp(loss)),
+        top1=float(np.mean(found.ranks < 1)),
+        top5=float(np.mean(found.ranks < 5)),
+        bits_per_character=loss * examples.count / math.log(2) / characters,
+        tokens_per_second=examples.count / found.seconds,
         unknown=float(np.mean(examples.targets == tokenizer.unknown_id)),
     )
+    return Evaluation(score, found, examples, tokenizer)
 
 
 def _name(path):
@@ -182,53 +190,6 @@ def _read_corpus(source):
         raise UsageError(f"argument --corpus: {error}") from error
 
 
-COLUMNS = {
-    "model": lambda s: s.name,
-    "parameters": lambda s: f"{s.parameters:,}",
-    "file": lambda s: f"{s.file_bytes / 1e6:.1f} MB",
-    "loss": lambda s: f"{s.loss:.4f}",
-    "perplexity": lambda s: f"{s.perplexity:,.2f}",
-    "top 1": lambda s: f"{s.top1:.1%}",
-    "top 5": lambda s: f"{s.top5:.1%}",
-    "bits/char": lambda s: f"{s.bits_per_character:.3f}",
-    "tokens/s": lambda s: f"{s.tokens_per_second:,.0f}",
-}
-
-
-def print_rows(scores: Sequence[Score]) -> None:
-    """Prints the scores as a table."""
-    table = make_table(*COLUMNS)
-    for score in scores:
-        table.add_row(*(show(score) for show in COLUMNS.values()))
-    console.print(table)
-    for text in dict.fromkeys(score.text for score in scores):
-        names = ", ".join(score.name for score in scores if score.text == text)
-        console.print(f"\nscored on {text}: {names}", soft_wrap=True, end="")
-    console.print()
-    for score in scores:
-        if score.unknown:
-            console.print(
-                f"{score.name}: {score.unknown:.1%} of these words are out of its vocabulary and "
-                "count as [UNK]",
-                soft_wrap=True,
-            )
-
-
-def write_json(scores: Sequence[Score], path: str) -> None:
-    """Writes the scores as `{"models": [{"name": ..., ...}, ...]}`."""
-    rows = {"models": [score._asdict() for score in scores]}
-    write_text(path, json.dumps(rows, indent=2) + "\n")
-
-
-def write_markdown(scores: Sequence[Score], path: str) -> None:
-    """Writes the scores as a Markdown table."""
-    columns = {**COLUMNS, "unknown": lambda s: f"{s.unknown:.1%}", "text": lambda s: s.text}
-    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 2) + "|---|"]
-    for score in scores:
-        lines.append("| " + " | ".join(show(score) for show in columns.values()) + " |")
-    write_text(path, "\n".join(lines) + "\n")
-
-
 def draw_attention(path: str, text: str, output: str) -> None:
     """Draws what a model attends to in a text, every layer and head, into a picture file."""
     model = load_model(path)
@@ -240,10 +201,5 @@ def draw_attention(path: str, text: str, output: str) -> None:
         console.print(f"the model reads the last {len(tokens)} words only", soft_wrap=True)
     picture = AttentionFigure(tokens, layers=(1, len(scores)), num_heads=scores.shape[1])
     picture.draw(scores)
-    try:
-        picture.figure.savefig(output)
-    except OSError as error:
-        raise UsageError(
-            f"argument --output: expected a file to write, got {output} ({error.strerror})"
-        ) from error
+    pictures.save(picture.figure, output)
     console.print(f"attention of {path}: {output}", soft_wrap=True)

@@ -67,8 +67,7 @@ class TokenGenerator:
         uniform = np.zeros(token_ids.shape, "float32")  # the random number of each new token
         for row, (prompt, begin, end) in enumerate(zip(prompts, begins, ends, strict=True)):
             token_ids[row, :begin] = prompt
-            # Each text has dice of its own: what is beside it doesn't matter.
-            uniform[row, begin:end] = np.random.default_rng((seed, row)).random(end - begin, "f4")
+            uniform[row, begin:end] = random_numbers(seed, row, end - begin)
 
         use_cache = use_cache and self.model.can_cache
         num_choices = tokenizer.vocabulary_size - len(tokenizer.special_tokens)
@@ -121,6 +120,19 @@ class TokenGenerator:
             # Works on every backend, and hands the weights over as they are at each call.
             self._compiled[key] = keras_model.predict_on_batch
         return self._compiled[key]
+
+
+def random_numbers(seed: int, row: int, count: int) -> np.ndarray:
+    """What the new tokens of one text are drawn with: float32, (count,), from 0 to below 1.
+
+    Each text has dice of its own: what is beside it doesn't matter.
+
+    Example:
+
+    >>> random_numbers(seed=0, row=1, count=2).shape
+    (2,)
+    """
+    return np.random.default_rng((seed, row)).random(count, "f4")
 
 
 class _Part(keras.Model):

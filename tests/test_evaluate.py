@@ -13,6 +13,8 @@ from data.corpora import TOY_SENTENCES, load_corpus
 from data.prefixes import Prefixes
 from experiments import evaluation
 from experiments.cli import UsageError
+from losses import MaskedCrossentropy
+from metrics import MeanCrossentropy
 from models import EncoderLanguageModel
 from tests.conftest import run_script
 
@@ -78,7 +80,7 @@ def test_words_out_of_the_vocabulary_are_counted(toy_run, tmp_path):
     text.write_text("i love zebras\nmodels learn\n")
     model = keras.saving.load_model(toy_run / "best.keras")
     path = str(toy_run / "best.keras")
-    score = evaluation.score_model(path, model, str(text))
+    score = evaluation.evaluate_model(path, model, str(text)).score
     assert score.unknown == pytest.approx(1 / 3)
 
 
@@ -96,18 +98,19 @@ def test_a_model_is_scored_on_the_validation_part_of_its_own_corpus(tokenizer, t
     held_out = Prefixes(
         [tokenizer.encode(s) for s in ("i love models", "models learn patterns")], 4
     )
-    score = evaluation.score_model(str(path), model)
+    score = evaluation.evaluate_model(str(path), model).score
+    model.compile(loss=MaskedCrossentropy(), weighted_metrics=[MeanCrossentropy()])
     expected = model.evaluate(held_out.evaluation_batches(2), verbose=0, return_dict=True)
     assert score.loss == pytest.approx(expected["loss"], rel=1e-5)
     assert score.text == f"the last 34% of {text}"
 
     text.write_text("something else entirely\n")
     with pytest.raises(UsageError, match=r"text\.txt has changed since"):
-        evaluation.score_model(str(path), model)
+        evaluation.evaluate_model(str(path), model)
 
     text.unlink()
     with pytest.raises(UsageError, match=r"best\.keras: can't read what the model was .*--corpus"):
-        evaluation.score_model(str(path), model)
+        evaluation.evaluate_model(str(path), model)
 
 
 @pytest.fixture
@@ -132,14 +135,14 @@ def moved(model, tmp_path, monkeypatch):
 
 def test_a_run_finds_its_text_from_any_folder(moved, model):
     text, path = moved
-    score = evaluation.score_model(str(path), model)
+    score = evaluation.evaluate_model(str(path), model).score
     assert score.text == f"the last 34% of {text}"
 
 
 def test_another_text_of_that_name_is_no_obstacle(moved, model, tmp_path):
     text, path = moved
     (tmp_path / "elsewhere" / "text.txt").write_text("something else entirely\n")
-    assert evaluation.score_model(str(path), model).text == f"the last 34% of {text}"
+    assert evaluation.evaluate_model(str(path), model).score.text == f"the last 34% of {text}"
 
 
 def test_a_model_without_its_run_finds_its_text_beside_it_or_asks(moved, model, tmp_path):
@@ -147,15 +150,15 @@ def test_a_model_without_its_run_finds_its_text_beside_it_or_asks(moved, model, 
     alone = tmp_path / "elsewhere" / "best.keras"
     path.rename(alone)
     with pytest.raises(UsageError, match=r"^\S+best\.keras: can't read .*text\.txt.*--corpus$"):
-        evaluation.score_model(str(alone), model)
+        evaluation.evaluate_model(str(alone), model)
     # A run on another text has nothing to say.
     config = {"provenance": {"corpus": {"source": str(text), "sha256": "another"}}}
     for content in (json.dumps(config), "no JSON", "[]", "[" * 100_000):
         (alone.parent / "config.json").write_text(content)
         with pytest.raises(UsageError, match=r"best\.keras: can't read .*; expected --corpus$"):
-            evaluation.score_model(str(alone), model)
+            evaluation.evaluate_model(str(alone), model)
     text.rename(alone.parent / "text.txt")
-    assert evaluation.score_model(str(alone), model).text.endswith("elsewhere/text.txt")
+    assert evaluation.evaluate_model(str(alone), model).score.text.endswith("elsewhere/text.txt")
 
 
 def test_a_model_from_an_address_asks_for_a_corpus_and_calls_nobody(model, keras_home, tmp_path):
@@ -168,7 +171,7 @@ def test_a_model_from_an_address_asks_for_a_corpus_and_calls_nobody(model, keras
             "settings": {"validation_split": 0.1},
         }
         with pytest.raises(UsageError, match=rf"^a\.keras: .*{address}: .*; expected --corpus$"):
-            evaluation.score_model("a.keras", model)
+            evaluation.evaluate_model("a.keras", model)
         with pytest.raises(BlockingIOError):
             server.accept()
 
@@ -206,7 +209,7 @@ def test_a_provenance_of_any_other_shape_asks_for_a_corpus(model, part):
             provenance[part] = odd
         model.provenance = odd if part == "whole" else provenance
         with pytest.raises(UsageError, match=r"^odd\.keras: .*; expected --corpus$") as error:
-            evaluation.score_model("odd.keras", model)
+            evaluation.evaluate_model("odd.keras", model)
         assert "\n" not in str(error.value)
 
 
@@ -251,7 +254,7 @@ def test_what_is_not_read_is_said_in_one_line(toy_run, tmp_path):
         (["README.md", "--batch-size", "0"], "argument --batch-size: expected a whole number"),
         (["{best}", "--json", "no/such/folder.json"], "argument --json: expected a file in a"),
         (["{best}", "--attention", "i"], "argument --attention: expected --output beside it"),
-        (["{best}", "--output", "a.png"], "argument --output: expected --attention beside it"),
+        (["{best}", "--output", "a.png"], "argument --output: expected one of --attention, --by"),
         (["{best}", "--attention", "i", "--output", "a.doc"], "argument --output: expected a name"),
         (["{best}", "{best}", "--attention", "i", "--output", "a.png"], "expected one model"),
     ],
@@ -270,11 +273,11 @@ def test_an_empty_text_or_an_unreadable_corpus_is_refused(toy_run, tmp_path):
     with pytest.raises(UsageError, match="argument --attention: The prompt must hold"):
         evaluation.draw_attention(best, " ", str(tmp_path / "a.png"))
     with pytest.raises(UsageError, match=r"argument --corpus: nothing\.txt: expected"):
-        evaluation.score_models([best], "nothing.txt")
+        evaluation.evaluate_models([best], "nothing.txt")
     words = tmp_path / "words.txt"
     words.write_text("one\nword\na\nline\n")
     with pytest.raises(UsageError, match=r"words\.txt: expected a line of at least two words"):
-        evaluation.score_models([best], str(words))
+        evaluation.evaluate_models([best], str(words))
     assert not list(tmp_path.glob("*.png"))
 
 
@@ -282,4 +285,4 @@ def test_the_file_of_a_stranger_is_refused(tmp_path):
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
     with pytest.raises(UsageError, match=r"other\.keras: expected a model of this project"):
-        evaluation.score_models([str(path)])
+        evaluation.evaluate_models([str(path)])

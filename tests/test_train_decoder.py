@@ -39,7 +39,7 @@ def test_it_learns_a_text_from_left_to_right(
     assert texts[0] != texts[19]
     assert "three four five six seven" in texts[19]
 
-    score = evaluation.score_model(path, model)
+    score = evaluation.evaluate_model(path, model).score
     assert score.loss < 0.7
     assert score.text == f"the last 10% of {text}"
     assert score.bits_per_character == pytest.approx(
@@ -61,7 +61,7 @@ def test_words_of_one_long_line_are_learned_and_scored_on_its_end(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert "281 tokens to train on, 13 to validate on" in result.stdout
     path = str(tmp_path / "run" / "best.keras")
-    score = evaluation.score_model(path, cli.load_model(path))
+    score = evaluation.evaluate_model(path, cli.load_model(path)).score
     assert score.text == f"the last 5% of {text}"
     row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))
     assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
@@ -84,7 +84,7 @@ def test_byte_pairs_of_any_script_are_learned_drawn_and_scored(tmp_path):
     model = cli.load_model(str(best))
     token_ids = model.tokenizer.encode(line)
     assert max(token_ids) < 262
-    score = evaluation.score_model(str(best), model)
+    score = evaluation.evaluate_model(str(best), model).score
     assert score.bits_per_character == pytest.approx(
         score.loss / math.log(2) * len(token_ids) / len(line), rel=0.05
     )
