@@ -26,7 +26,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
 
     Args:
         attention: a `MultiHeadAttention`, or a layer that is called and answers alike.
-        feed_forward: a `FeedForward`, or any layer from (B, T, D) to (B, T, D).
+        feed_forward: a `FeedForward`, or any layer from (B, T, D) to (B, T, D). None: the layer is
+            attention alone, without the second sub-layer.
         dropout: share of each sub-layer's output dropped in training, 0 <= dropout < 1.
             Default 0.1.
         norm_first: whether each normalisation comes before its sub-layer. Default False.
@@ -65,7 +66,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
     def __init__(
         self,
         attention: keras.layers.Layer,
-        feed_forward: keras.layers.Layer,
+        feed_forward: keras.layers.Layer | None,
         dropout: float = 0.1,
         norm_first: bool = False,
         rms_norm: bool = False,
@@ -73,7 +74,9 @@ class TransformerEncoderLayer(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_dropout(dropout)
-        check_layers(attention=attention, feed_forward=feed_forward)
+        check_layers(attention=attention)
+        if feed_forward is not None:
+            check_layers(feed_forward=feed_forward)
         self.dropout = dropout
         self.norm_first = norm_first
         self.rms_norm = rms_norm
@@ -82,19 +85,18 @@ class TransformerEncoderLayer(keras.layers.Layer):
         self.attention_dropout = self._make_dropout("attention_dropout")
         self.attention_norm = self._make_norm("attention_norm")
         self.feed_forward = feed_forward
-        self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
-        self.feed_forward_norm = self._make_norm("feed_forward_norm")
+        if feed_forward is not None:
+            self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
+            self.feed_forward_norm = self._make_norm("feed_forward_norm")
 
     def build(self, inputs_shape):
         check_policy(self, attention=self.attention, feed_forward=self.feed_forward)
         build_part(self.attention, inputs_shape, inputs_shape)
         build_part(self.feed_forward, inputs_shape)
-        for child in (
-            self.attention_dropout,
-            self.attention_norm,
-            self.feed_forward_dropout,
-            self.feed_forward_norm,
-        ):
+        children = [self.attention_dropout, self.attention_norm]
+        if self.feed_forward is not None:
+            children += [self.feed_forward_dropout, self.feed_forward_norm]
+        for child in children:
             child.build(inputs_shape)
 
     def call(self, inputs, padding_mask=None, attention_mask=None, cache=None, training=None):
@@ -118,7 +120,9 @@ class TransformerEncoderLayer(keras.layers.Layer):
         return self._norm_after(self.attention_norm, inputs + attended), attention_scores
 
     def _transform(self, inputs, training):
-        """The feed-forward network with all that belongs to it, (B, T, D)."""
+        """The feed-forward network with all that belongs to it, (B, T, D), if there is one."""
+        if self.feed_forward is None:
+            return inputs
         x = self._norm_before(self.feed_forward_norm, inputs)
         transformed = self.feed_forward(x)
         transformed = self.feed_forward_dropout(transformed, training=training)

@@ -57,8 +57,10 @@ def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
     )
 
 
-def make_feed_forward(a: Architecture, dtype=None) -> FeedForward:
-    """The position-wise network of a layer."""
+def make_feed_forward(a: Architecture, dtype=None) -> FeedForward | None:
+    """The position-wise network of a layer; None where layers have none."""
+    if not a.dff:
+        return None
     activation, gated = ACTIVATIONS[a.activation]
     return FeedForward(
         a.d_model,
