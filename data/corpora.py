@@ -25,7 +25,7 @@ BUILT_IN = {
     "sort": made_texts.sort,
     "induction": made_texts.induction,
     "positions": made_texts.positions,
-    "refrains": made_texts.refrains,
+    "babble": made_texts.babble,
 }
 _OF_LINES = ("sort", "induction", "positions")
 _NAMES = ", ".join(BUILT_IN)

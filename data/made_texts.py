@@ -7,6 +7,7 @@ A line is an example by itself, of words between spaces. Where a line has a `=`,
 it is given and what comes after it is the answer.
 """
 
+import bisect
 import functools
 import itertools
 import random
@@ -15,7 +16,7 @@ import string
 SORT_LENGTH, SORT_DIGITS = 6, 3
 INDUCTION_TOKENS, INDUCTION_LENGTH, INDUCTION_LINES = 32, 65, 6000
 INDUCTION_PERIODS = (8, 20)
-REFRAINS_LINES, REFRAINS_WORDS = 20_000, (4, 10)
+BABBLE_WORDS, BABBLE_LENGTH = 300, 60_000
 POSITIONS_LETTERS, POSITIONS_LENGTH = 8, 4
 
 
@@ -81,26 +82,31 @@ def positions() -> str:
 
 
 @functools.cache
-def refrains() -> str:
-    """A running text of short lines, each sung two to four times before the next one comes.
+def babble() -> str:
+    """A running text of 300 made-up words, which come as often as their rank says (Zipf's law).
 
-    A line has 4 to 10 words of 64. New lines can't be foreseen, refrains can, by what came after
-    the same word the last time: all that is worth knowing is among the last twenty words. Words
-    come again and again in other lines, and there they say nothing.
+    To be read as characters. Which word comes next can't be foreseen, but once it has begun, how it
+    ends can: all that is worth knowing is in the last few characters.
 
     Example:
 
-    >>> refrains().splitlines()[:4]
-    ['do ro be me bi da wa zi', 'do ro be me bi da wa zi', 'do ro be me bi da wa zi', 'be ne go we']
+    >>> babble()[:60]
+    'vamikapa yizi dika deke galitiwe fo lozo nidimo vamikapa res'
     """
     rng = random.Random(0)
-    words = _syllables()
-    lines = []
-    while len(lines) < REFRAINS_LINES:
-        least, most = REFRAINS_WORDS
-        line = _shuffled(rng, words)[: least + int(rng.random() * (most + 1 - least))]
-        lines += [" ".join(line)] * (2 + int(rng.random() * 3))
-    return _text(lines)
+    syllables = _syllables()
+    words = []
+    while len(words) < BABBLE_WORDS:
+        word = "".join(_one_of(rng, syllables) for _ in range(1 + int(rng.random() * 4)))
+        if word not in words:
+            words.append(word)
+    ends = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    drawn = (words[bisect.bisect(ends, rng.random() * ends[-1])] for _ in range(BABBLE_LENGTH))
+    return " ".join(drawn) + "\n"
+
+
+def _one_of(rng, items: list):
+    return items[int(rng.random() * len(items))]
 
 
 def _shuffled(rng, items) -> list:

@@ -94,7 +94,7 @@ def test_a_model_is_trained_on_shorter_pieces_than_it_is_evaluated_on(tmp_path, 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char"])
 @pytest.mark.parametrize("model", ["encoder", "decoder"])
-@pytest.mark.parametrize("name", ["sort", "induction", "positions", "refrains"])
+@pytest.mark.parametrize("name", ["sort", "induction", "positions", "babble"])
 def test_a_made_text_is_shown_up_to_where_something_is_to_be_predicted(name, model, tokenizer):
     arguments = ["--corpus", name, f"--tokenizer={tokenizer}", f"--model={model}"]
     parsed, _ = settings.parse_settings([*arguments, "--context-length=12"])
