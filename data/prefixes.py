@@ -75,6 +75,9 @@ class Prefixes(Examples):
     def sequences(self) -> list[list[int]]:
         return [window[window > 0].tolist() for window in self.windows[:2000]]
 
+    def token_rows(self) -> list[np.ndarray]:
+        return [window[window > 0] for window in self.windows]
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         for sentence in corpus.sentences:
             for window in cut_windows([tokenizer.split(sentence)], self.context_length):
