@@ -2,7 +2,8 @@
 
 Everything about a run lands in one folder, logs/<run>/: its settings (config.json), the best and
 the last model (best.keras, last.keras), a checkpoint to go on from (checkpoint.npz), its figures
-(results.json), and TensorBoard's event files. `experiments/training.py` does the work.
+(results.json), how the training went (training.json), and TensorBoard's event files.
+`experiments/training.py` does the work.
 """
 
 import sys
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
             "changed since"
         )
 
-    cli.import_keras(threads=1 if settings.is_tiny else None)
+    cli.import_keras(settings.threads_an_operation)
     from experiments import preparation, reports, training  # only now: they import Keras
 
     data = preparation.prepare_data(settings, corpus)
@@ -81,7 +82,8 @@ def train(settings, data, model, folder) -> int:
         word = cli.ENDS[outcome.stopped_by]
         print(f"\n{word}: --resume {folder.name} goes on; the model so far is last.keras")
         return 128 + outcome.stopped_by
-    reports.report(settings, data, model, folder)
+    figures = reports.write_results(settings, data, model, folder, outcome.course)
+    reports.print_results(settings, data, model, folder, figures)
     return 0
 
 

@@ -36,6 +36,7 @@ class BestCheckpoint(keras.callbacks.Callback):
     Attributes:
         best_loss: the lowest loss so far, infinity before the first.
         best_epoch: its epoch, counted from 0; None before the first.
+        losses: all losses that were looked at, pairs of an epoch and its loss.
 
     Raises:
         ValueError: in `fit`, neither a `val_loss` nor a `dataset`.
@@ -61,6 +62,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.pace = TimeShare(time_share)
         self.best_loss = math.inf
         self.best_epoch = None
+        self.losses = []
         self._best = []  # the best model's variables
         self._is_saved = True  # whether they are in the file
         self._writer = None if log_dir is None else EventWriter.of(log_dir)
@@ -70,6 +72,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         return {
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
+            "losses": self.losses,
             "best": self._best,
             "events": None if self._writer is None else self._writer.position(),
         }
@@ -77,6 +80,7 @@ class BestCheckpoint(keras.callbacks.Callback):
     def set_state(self, state: dict) -> None:
         """Goes on from what `get_state` gave. Call it before `fit`."""
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
+        self.losses = state.get("losses", [])  # not kept by earlier versions
         self._best = state["best"]
         self._is_saved = not self._best  # the file may hold a later one
         if self._writer is not None:
@@ -89,6 +93,8 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         loss = self._loss(epoch, logs or {})
+        if math.isfinite(loss):
+            self.losses.append((epoch, float(loss)))
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch
             self._best = [keras.ops.convert_to_numpy(v) for v in self._variables()]

@@ -32,6 +32,8 @@ class Scalars(keras.callbacks.Callback):
 
     Attributes:
         train, validation: the `EventWriter`s, for other callbacks that write to these folders.
+        epochs: for each epoch the updates made at its end, and in how many seconds how many of its
+            batches were made: all that `epoch_tokens_per_second` counts.
 
     Example:
 
@@ -46,18 +48,21 @@ class Scalars(keras.callbacks.Callback):
         self.tokens_per_batch = tokens_per_batch
         self.train = EventWriter(Path(log_dir) / "train")
         self.validation = EventWriter(Path(log_dir) / "validation")
+        self.epochs = []
 
     def get_state(self) -> dict:
         """What a training that goes on later needs to know."""
         return {
             "train": self.train.position(),
             "validation": self.validation.position(),
+            "epochs": self.epochs,
         }
 
     def set_state(self, state: dict) -> None:
         """Takes back what was written after `get_state`. Call it before `fit`."""
         self.train.rewind(state["train"])
         self.validation.rewind(state["validation"])
+        self.epochs = state.get("epochs", [])  # not kept by earlier versions
 
     def on_train_begin(self, logs=None):
         self.train.open(self)
@@ -93,6 +98,9 @@ class Scalars(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not self._has_validation:
             self._seconds = time.perf_counter() - self._clock
+        updates = self._batches // self._batches_a_step
+        self.epochs += [(0, 0.0, 0)] * (epoch - len(self.epochs))
+        self.epochs.append((updates, self._seconds, self._timed_batches))
         figures = {f"epoch_{name}": value for name, value in (logs or {}).items()}
         figures["epoch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if self.tokens_per_batch is not None and self._timed_batches:

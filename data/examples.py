@@ -42,6 +42,12 @@ class Examples:
     def sequences(self) -> list[list[int]]:
         """Some of the text as it is learned, token ids row by row; at least one row of two."""
 
+    def token_rows(self) -> list[np.ndarray]:
+        """All of the text in rows of token ids.
+
+        The tokens of a row but its first are predicted; `targets` are these, row after row.
+        """
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         """The pieces of the text that `targets` stand for, in their order."""
 

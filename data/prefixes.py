@@ -85,6 +85,9 @@ class Prefixes(Examples):
     def sequences(self) -> list[list[int]]:
         return [window[window > 0].tolist() for window in self.windows[:2000]]
 
+    def token_rows(self) -> list[np.ndarray]:
+        return [window[window > 0] for window in self.windows]
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         sentences = corpus.sentences
         given = count_given(sentences, tokenizer) if corpus.by_line else None

@@ -76,6 +76,10 @@ class Windows(Examples):
         beginning = self.token_ids[:10_000].tolist()
         return cut_windows([beginning], max(self.context_length, 2))
 
+    def token_rows(self) -> list[np.ndarray]:
+        """One row: the context runs on where one window ends and the next begins."""
+        return [self.token_ids]
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         pieces = (piece for part in corpus.pieces() for piece in tokenizer.split(part))
         return itertools.islice(pieces, 1, None)

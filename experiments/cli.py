@@ -38,16 +38,16 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def parse_args(self, args: Sequence[str], namespace=None):
-        return super().parse_args(_dashed(args), namespace)
+        return super().parse_args(dashed(args), namespace)
 
     def parse_intermixed_args(self, args: Sequence[str], namespace=None):
-        return super().parse_intermixed_args(_dashed(args), namespace)
+        return super().parse_intermixed_args(dashed(args), namespace)
 
     def error(self, message: str):
         raise UsageError(message)
 
 
-def _dashed(arguments: Sequence[str]) -> list[str]:
+def dashed(arguments: Sequence[str]) -> list[str]:
     """`--d_model=8` as `--d-model=8`, in all arguments but those that come after a `--`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     dashed = []
@@ -192,7 +192,7 @@ def import_keras(threads: int | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _quiet_stderr():
+    with quiet_stderr():
         # TensorFlow on every backend: tf.data feeds it and tf.summary logs it.
         import tensorflow as tf
 
@@ -208,7 +208,7 @@ def import_keras(threads: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_stderr():
+def quiet_stderr():
     """Keeps what C++ code writes to standard error back, and shows it only if an error follows."""
     sys.stderr.flush()
     stderr = os.dup(2)

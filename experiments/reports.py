@@ -4,14 +4,12 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-import keras
-
 import callbacks
 import models
 from experiments import runs
 from experiments.console import console, make_table
 from experiments.preparation import Data
-from experiments.settings import Settings
+from experiments.settings import FIELDS, Settings
 
 
 def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
@@ -30,21 +28,53 @@ def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> N
     )
 
 
-def report(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> None:
-    """Evaluates what was saved and says how good it is, where it is, and what to do next."""
-    best = keras.saving.load_model(folder / "best.keras")
+def write_results(
+    settings: Settings,
+    data: Data,
+    model: models.LanguageModel,
+    folder: Path,
+    course: dict,
+    hparams: dict | None = None,
+) -> dict[str, dict[str, float]]:
+    """Evaluates what was saved, and writes the last files of a run.
+
+    These are training.json (how the training went), the run's row in TensorBoard's HParams, and
+    results.json. The model has the weights of best.keras afterwards.
+
+    Args:
+        settings, data, model, folder: of the run.
+        course: that of `training.Outcome`.
+        hparams: what sets the run apart, for its row. Default None: the settings that differ from
+            the defaults.
+
+    Returns:
+        For "best.keras" and "last.keras", and "best possible" where that is known, loss, accuracy
+        and perplexity.
+    """
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
-    figures = {
-        "best.keras": best.evaluate(evaluation_data, verbose=0, return_dict=True),
-        "last.keras": model.evaluate(evaluation_data, verbose=0, return_dict=True),
-    }
-    _write_hparams(settings, figures["best.keras"], folder)
+    last = model.evaluate(evaluation_data, verbose=0, return_dict=True)
+    model.load_weights(folder / "best.keras")  # into what is compiled already
+    best = model.evaluate(evaluation_data, verbose=0, return_dict=True)
+    figures = {"best.keras": best, "last.keras": last}
     best_possible = None if settings.validation_split else data.training.best_possible()
     if best_possible is not None:
         figures["best possible"] = best_possible
 
+    hparams = _unusual(settings) if hparams is None else hparams
+    shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
+    callbacks.write_hparams(folder / "validation", hparams, best, folder.name)
+    sizes = {"parameters": model.count_params(), "threads": settings.threads_an_operation}
+    runs.write_json(folder / runs.TRAINING, {**sizes, **course})
+    runs.write_json(folder / runs.RESULTS, figures)
+    return figures
+
+
+def print_results(
+    settings: Settings, data: Data, model: models.LanguageModel, folder: Path, figures: dict
+) -> None:
+    """Says how good what was saved is, where it is, and what to do next."""
     _print_figures("validation" if settings.validation_split else "training", figures)
-    _print_predictions(best, data.samples)
+    _print_predictions(model, data.samples)
     console.print(
         f"\nbest model  {folder / 'best.keras'}\n"
         f"last model  {folder / 'last.keras'}\n"
@@ -52,19 +82,18 @@ def report(settings: Settings, data: Data, model: models.LanguageModel, folder: 
         "--samples_per_plugin images=1000,text=1000",
         soft_wrap=True,
     )
-    runs.write_json(folder / runs.RESULTS, figures)
 
 
-def _write_hparams(settings, figures, folder):
-    """The figures, and the settings that differ from the defaults, for TensorBoard's HParams."""
+def _unusual(settings):
+    """The settings that differ from the defaults."""
     defaults = dataclasses.asdict(Settings())
-    hparams = {
-        key: value
-        for key, value in dataclasses.asdict(settings).items()
-        if isinstance(value, int | float | str) and value != defaults[key] and key != "logs"
+    return {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if isinstance(value, int | float | str)
+        and value != defaults[name]
+        and FIELDS[name].metadata["group"] != "run"
     }
-    shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
-    callbacks.write_hparams(folder / "validation", hparams, figures, folder.name)
 
 
 def _print_figures(part, figures):

@@ -18,6 +18,7 @@ except ImportError:  # not on Windows
     fcntl = None
 
 CONFIG, CHECKPOINT, RESULTS = "config.json", "checkpoint.npz", "results.json"
+TRAINING = "training.json"
 
 
 def make_folder(settings: Settings, run_name: str | None = None) -> Path:
@@ -50,6 +51,19 @@ def make_folder(settings: Settings, run_name: str | None = None) -> Path:
         f"argument --run-name: expected the name of a new run, but {folder} exists "
         f"(--resume {run_name} goes on with it)"
     )
+
+
+def open_study_folder(folder: Path) -> None:
+    """Makes a study's folder, unless it is there, and keeps it for this process.
+
+    Raises:
+        UsageError: it can't be made, or another process trains in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(str(folder.parent), error) from error
+    keep_for_this_process(folder, "--study", "study")
 
 
 def find_folder(logs: str, name: str) -> Path:
@@ -113,8 +127,13 @@ def write_json(path: Path, content: dict) -> None:
     temporary.replace(path)
 
 
-def keep_for_this_process(folder: Path) -> None:
+def keep_for_this_process(folder: Path, flag: str = "--resume", kept: str = "run") -> None:
     """Sees to it that no other process trains in the folder, until this one ends.
+
+    Args:
+        folder: the folder.
+        flag: the flag that named it.
+        kept: what is in it, a run or a study.
 
     Raises:
         UsageError: another process does.
@@ -126,7 +145,7 @@ def keep_for_this_process(folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise UsageError(
-            f"argument --resume: expected a run at rest, but {folder} is being trained"
+            f"argument {flag}: expected a {kept} at rest, but {folder} is being trained"
         ) from error
 
 

@@ -134,6 +134,13 @@ class Settings(Architecture):
         none="only every epoch; with --steps 25 times an epoch",
     )
     logs: str = _run("logs", "folder of all runs", "a folder", metavar="FOLDER")
+    threads: int | None = _run(
+        None,
+        "threads that work on one operation (TensorFlow, PyTorch); another number changes the last "
+        "digits",
+        _COUNT,
+        none="all cores; 1 for a tiny job",
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -187,6 +194,11 @@ class Settings(Architecture):
         return self.batch_size * self.longest_example * self.d_model < 4096
 
     @property
+    def threads_an_operation(self) -> int | None:
+        """What `threads` comes to; None: all cores."""
+        return 1 if self.threads is None and self.is_tiny else self.threads
+
+    @property
     def compiles_with_xla(self) -> bool:
         """What `jit` comes to where there is XLA."""
         return self.jit == "on" or (self.jit == "auto" and not self.is_tiny)
@@ -220,7 +232,7 @@ def make_parser() -> ArgumentParser:
     group = groups["run"]
     group.add_argument(
         "--run-name",
-        type=text("the name of a folder", _is_folder_name),
+        type=text("the name of a folder", is_folder_name),
         metavar="NAME",
         help="this run's folder in --logs (from corpus and time)",
     )
@@ -239,7 +251,7 @@ def make_parser() -> ArgumentParser:
     )
     group.add_argument(
         "--resume",
-        type=text("the name of a run", _is_folder_name),
+        type=text("the name of a run", is_folder_name),
         metavar="NAME",
         help="go on with a run of --logs as if it had never stopped, or 'auto': with the latest; "
         "more --steps or --epochs make it longer",
@@ -329,7 +341,7 @@ def _given_settings(argv: Sequence[str]) -> tuple[dict, argparse.Namespace]:
     return given, flags
 
 
-def _is_folder_name(name: str) -> bool:
+def is_folder_name(name: str) -> bool:
     is_one_name = os.path.basename(name) == name and name not in ("", ".", "..")
     return is_one_name and len(os.fsencode(name)) <= 255 and "\0" not in name
 
@@ -354,7 +366,7 @@ def _read_config(path: str) -> dict:
     for key, value in config.items():
         if key == "provenance" or value is None:
             continue
-        if key == "run_name" and isinstance(value, str) and _is_folder_name(value):
+        if key == "run_name" and isinstance(value, str) and is_folder_name(value):
             settings[key] = value
         elif key == "run_name":
             raise UsageError(f"{path}: run_name: expected the name of a folder, got {value!r}")

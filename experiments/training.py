@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 import callbacks
 import models
@@ -136,22 +137,37 @@ class Outcome(NamedTuple):
     Attributes:
         stopped_by: the signal that ended it early, SIGINT or SIGTERM; None if none did.
         diverged_at: after how many steps loss or weights were no finite numbers; None if never.
+        course: how it went, for training.json: the steps made, how long they took without
+            evaluations and compilation, and the loss of each clean evaluation.
     """
 
     stopped_by: signal.Signals | None
     diverged_at: int | None
+    course: dict
 
 
-def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Path) -> Outcome:
+def fit(
+    settings: Settings,
+    data: Data,
+    model: models.LanguageModel,
+    folder: Path,
+    progress: keras.callbacks.Callback | None = None,
+) -> Outcome:
     """Trains the model, watched by the callbacks, and leaves best.keras and last.keras.
 
     Where the folder has a checkpoint, training goes on from it. After a divergence last.keras is
     the model of the last checkpoint.
+
+    Args:
+        settings, data, model: what to train.
+        folder: the run's folder.
+        progress: what shows how far it has come. Default None: a bar on the terminal.
     """
     for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
         leftover.unlink()
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
-    watchers = make_callbacks(settings, data, folder, evaluation_data)
+    progress = callbacks.ProgressBar(console) if progress is None else progress
+    watchers = make_callbacks(settings, data, folder, evaluation_data, progress)
     _, batches = spans(settings, data)
     path = folder / runs.CHECKPOINT
     checkpoint = callbacks.Checkpoint(path, model, watchers, last_step=batches)
@@ -160,19 +176,42 @@ def fit(settings: Settings, data: Data, model: models.LanguageModel, folder: Pat
             checkpoint.restore()
         except ValueError as error:
             raise UsageError(f"argument --resume: {error}") from error
-    outcome = Outcome(None, None)
+    stopped_by = diverged_at = None
     if checkpoint.step < batches and not any(getattr(w, "has_stopped", False) for w in watchers):
-        outcome = _go_on(settings, data, model, evaluation_data, watchers, checkpoint)
-    if outcome.diverged_at is not None:
+        stopped_by, diverged_at = _go_on(
+            settings, data, model, evaluation_data, watchers, checkpoint
+        )
+    if diverged_at is not None:
         checkpoint.restore()
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
-    return outcome
+    return Outcome(stopped_by, diverged_at, _course(settings, data, watchers))
+
+
+def _course(settings, data, watchers):
+    """How a training went, from what the callbacks kept of it."""
+    best, scalars = (
+        next(watcher for watcher in watchers if isinstance(watcher, kind))
+        for kind in (callbacks.BestCheckpoint, callbacks.Scalars)
+    )
+    steps, seconds, batches = np.array(scalars.epochs or [(0, 0.0, 0)]).T
+    epochs = [epoch for epoch, _ in best.losses]
+    return {
+        "steps": int(steps[-1]),
+        "tokens_a_step": data.training.tokens_per_batch(settings.batch_size) * settings.accumulate,
+        "seconds": seconds.sum(),
+        "timed_steps": batches.sum() / settings.accumulate,
+        "evaluations": {
+            "steps": steps[epochs].astype(int).tolist(),
+            "seconds": seconds.cumsum()[epochs].tolist(),
+            "losses": [loss for _, loss in best.losses],
+        },
+    }
 
 
 def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
-    """Trains from the checkpoint to the end, or to what ends it earlier."""
+    """Trains from the checkpoint to the end, or to what ends it earlier; returns what that was."""
     span, batches = spans(settings, data)
     done = checkpoint.step
     epochs = checkpoint.epoch + math.ceil((batches - done) / span)
@@ -191,19 +230,23 @@ def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
         verbose=0,
     )
     if divergence.diverged_at is not None:
-        return Outcome(None, (done + divergence.diverged_at) // settings.accumulate)
+        return None, (done + divergence.diverged_at) // settings.accumulate
     (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
     was_whole = interrupt.stopped_by is None and settings.validation_split
     if was_whole and best.best_epoch == epochs - 1 > 0:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
-    return Outcome(interrupt.stopped_by, None)
+    return interrupt.stopped_by, None
 
 
 def make_callbacks(
-    settings: Settings, data: Data, folder: Path, evaluation_data
+    settings: Settings,
+    data: Data,
+    folder: Path,
+    evaluation_data,
+    progress: keras.callbacks.Callback,
 ) -> list[keras.callbacks.Callback]:
-    """What watches a run: checkpoints, TensorBoard's dashboards, the progress bar."""
+    """What watches a run: checkpoints, TensorBoard's dashboards, the progress."""
     span, batches = spans(settings, data)
     count = math.ceil(batches / span)
     if settings.attention_every is None:
@@ -232,7 +275,7 @@ def make_callbacks(
             scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
         callbacks.SamplePredictions(scalars.train, data.samples),
-        callbacks.ProgressBar(console),
+        progress,
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]

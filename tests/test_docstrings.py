@@ -15,7 +15,7 @@ import losses
 import metrics
 from tests.conftest import PROJECT
 
-PACKAGES = ("layers", "models", "data", "callbacks")
+PACKAGES = ("layers", "models", "data", "callbacks", "experiments.comparison")
 
 
 def module_names():
@@ -23,7 +23,7 @@ def module_names():
     for package in PACKAGES:
         names += [
             f"{package}.{path.stem}"
-            for path in sorted((PROJECT / package).glob("*.py"))
+            for path in sorted((PROJECT / package.replace(".", "/")).glob("*.py"))
             if path.stem != "__init__"
         ]
     return names

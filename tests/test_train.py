@@ -93,7 +93,7 @@ def text_run(tmp_path_factory):
 def test_a_run_folder_is_complete(toy_run):
     assert sorted(path.name for path in toy_run.iterdir()) == [
         *("best.keras", "checkpoint.npz", "config.json", "last.keras", "results.json", "train"),
-        "validation",
+        *("training.json", "validation"),
     ]
 
 

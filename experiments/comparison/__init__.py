@@ -1,0 +1,1 @@
+"""Many trainings compared: what is known of their differences, and what is not."""
