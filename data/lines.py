@@ -81,6 +81,13 @@ class Lines(Examples):
     def sequences(self) -> list[list[int]]:
         return [window[window > 0].tolist() for window in self.windows[:2000]]
 
+    def token_rows(self) -> list[np.ndarray]:
+        """The windows; of what is given in one, the last token alone."""
+        return [
+            window[np.append(False, mask) | np.append(mask, False)]
+            for window, mask in zip(self.windows, self.counts, strict=True)
+        ]
+
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         lines = corpus.sentences
         pieces = map(tokenizer.split, lines)

@@ -86,7 +86,12 @@ class Prefixes(Examples):
         return [window[window > 0].tolist() for window in self.windows[:2000]]
 
     def token_rows(self) -> list[np.ndarray]:
-        return [window[window > 0] for window in self.windows]
+        """The windows; of what is given in one, the last token alone."""
+        _, firsts = np.unique(self.rows, return_index=True)
+        return [
+            window[first - 1 :][window[first - 1 :] > 0]
+            for window, first in zip(self.windows, self.lengths[firsts], strict=True)
+        ]
 
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         sentences = corpus.sentences

@@ -101,6 +101,12 @@ def test_the_predicted_pieces_are_the_targets(tokenizer, context_length):
     assert "".join(pieces) == "".join(answers).replace(tokenizer.separator or "\0", "")
 
 
+def test_rows_begin_with_the_last_token_that_is_given(lines):
+    rows = [row.tolist() for row in lines.token_rows()]
+    assert rows == [[7, 8, 9], [6, 7], [8, 9, 5, 6]]
+    assert [token for row in rows for token in row[1:]] == lines.targets.tolist()
+
+
 def test_a_batch_teaches_what_is_predicted():
     assert Lines(MIXED, 4, GIVEN).tokens_per_batch(3) == 6
     assert Lines(MIXED, 4, GIVEN).tokens_per_batch(6) == 12
