@@ -131,7 +131,9 @@ class Architecture:
         2, "attention heads of each layer; must divide `d_model`", _COUNT, aliases=("--heads",)
     )
     d_model: int = _size(16, "width of the model", _COUNT)
-    dff: int = _size(64, "width of the feed-forward networks", _COUNT)
+    dff: int = _size(
+        64, "width of the feed-forward networks; 0: layers have none", Number(int, least=0)
+    )
     dropout: float = _size(0.1, "share of activations dropped in training, 0 to 1", _SHARE)
     context_length: int = _size(
         4, "longest piece of text that is read at a time, in tokens", _COUNT, file_default=16

@@ -1,4 +1,4 @@
-"""Where text comes from: the built-in toy, a file, a folder, or an address."""
+"""Where text comes from: one that is built in, a file, a folder, or an address."""
 
 import array
 import codecs
@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data import made_texts
+
 TOY_SENTENCES = (
     "i love deep learning",
     "i love artificial intelligence",
@@ -17,7 +19,16 @@ TOY_SENTENCES = (
     "i love models",
     "models learn patterns",
 )
-_TOY_TEXT = "\n".join(TOY_SENTENCES)
+# The texts that need no file, by the name that asks for them, and what makes each.
+BUILT_IN = {
+    "toy": lambda: "\n".join(TOY_SENTENCES),
+    "sort": made_texts.sort,
+    "induction": made_texts.induction,
+    "positions": made_texts.positions,
+    "babble": made_texts.babble,
+}
+_OF_LINES = ("sort", "induction", "positions")
+_NAMES = ", ".join(BUILT_IN)
 
 _BLOCK_BYTES = 2**20  # read at a time
 _PIECE = 2**16  # characters, at least
@@ -35,9 +46,10 @@ class Corpus(NamedTuple):
     """A text, or a part of one. It stays on disk until it is read, and then comes in pieces.
 
     Attributes:
-        source: what was asked for: "toy", an address, or the absolute path of a file or folder.
+        source: what was asked for: a name of `BUILT_IN`, an address, or the absolute path of a
+            file or folder.
         sha256: hash of the bytes of the whole text, in hexadecimal.
-        paths: the files that hold the text, one after the other; none for the toy.
+        paths: the files that hold the text, one after the other; none where it is built in.
         start: the first character of this part, counted in the whole text.
         stop: the character after its last one.
     """
@@ -52,6 +64,14 @@ class Corpus(NamedTuple):
     def length(self) -> int:
         """How many characters this part has."""
         return self.stop - self.start
+
+    @property
+    def by_line(self) -> bool:
+        """Whether each line is an example by itself, which has nothing to do with those beside it.
+
+        So it is in those of `data.made_texts` that are no running text.
+        """
+        return self.source in _OF_LINES
 
     @property
     def key(self) -> str:
@@ -102,8 +122,9 @@ class Corpus(NamedTuple):
         Args:
             validation_split: a share, 0 to 1.
             at_lines: whether to count and cut lines, those without a word left out. Otherwise
-                characters. Where lines would leave nothing on one side, a text is cut at the first
-                word after the share of its characters.
+                characters, unless each line is an example by itself. Where lines would leave
+                nothing on one side, a text is cut at the first word after the share of its
+                characters.
 
         Example:
 
@@ -115,7 +136,7 @@ class Corpus(NamedTuple):
         'learn patterns'
         """
         cut = int(self.length * (1 - validation_split))
-        if at_lines:
+        if at_lines or self.by_line:
             lines = array.array("q", _line_starts(self.pieces()))
             first = round(len(lines) * (1 - validation_split))
             if 0 < first < len(lines):
@@ -128,7 +149,7 @@ class Corpus(NamedTuple):
     def _blocks(self) -> Iterator[str]:
         """This part as it is read: cut anywhere."""
         position = 0
-        for block in _read(self.paths) if self.paths else [_TOY_TEXT]:
+        for block in _read(self.paths) if self.paths else [BUILT_IN[self.source]()]:
             if position >= self.stop:
                 break
             yield block[max(self.start - position, 0) : self.stop - position]
@@ -154,9 +175,10 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
     """Finds a corpus, and reads it once to see that all of it is text.
 
     Args:
-        source: "toy" (six sentences), the path of a UTF-8 text file, the path of a folder (all its
-            `.txt` files, those of its sub-folders too, in the order of their paths), or an
-            `http://`, `https://` or `file://` address, which is fetched once and then kept.
+        source: "toy" (six sentences) or another name of `BUILT_IN`, the path of a UTF-8 text file,
+            the path of a folder (all its `.txt` files, those of its sub-folders too, in the order
+            of their paths), or an `http://`, `https://` or `file://` address, which is fetched once
+            and then kept. A file that is called like a built-in text is asked for by `./toy`.
         may_fetch: whether what is at an address may be fetched. Otherwise it is only found where
             that was done before. Default True.
 
@@ -171,9 +193,9 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
     >>> load_corpus("toy").text.splitlines()[0]
     'i love deep learning'
     """
-    if source == "toy":
-        sha256 = hashlib.sha256(_TOY_TEXT.encode()).hexdigest()
-        return Corpus("toy", sha256, (), 0, len(_TOY_TEXT))
+    if source in BUILT_IN:
+        text = BUILT_IN[source]()
+        return Corpus(source, hashlib.sha256(text.encode()).hexdigest(), (), 0, len(text))
     name = None
     if is_address(source):
         paths = [_fetch(source, may_fetch)]
@@ -236,7 +258,7 @@ def _read_bytes(path: Path) -> Iterator[bytes]:
                 yield content
     except FileNotFoundError as error:
         raise CorpusError(
-            f"{path}: expected 'toy', a text file, a folder or an address, found nothing"
+            f"{path}: expected {_NAMES}, a text file, a folder or an address, found nothing"
         ) from error
     except OSError as error:
         raise CorpusError(f"{path}: expected a readable text file ({error.strerror})") from error

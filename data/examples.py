@@ -113,6 +113,31 @@ def permuted(number, seed: int, cycle, count: int):
     return tf.random.experimental.index_shuffle(number, seed=seeds, max_index=count - 1)
 
 
+def each_once(write_out: Callable, count: int, batch_size: int, seed: int) -> Callable:
+    """A function from a batch's places in the endless order to the batch, epoch after epoch.
+
+    Each epoch holds every example once: epoch e shuffles them by a permutation that (seed, e)
+    makes, and its last batch is filled up with padding, since batches of one shape are compiled
+    once.
+
+    Args:
+        write_out: a function from numbers of examples, (B,), to a batch; `count` means padding.
+        count: how many examples there are.
+        batch_size: how many of them a batch holds.
+        seed: a non-negative integer.
+    """
+    import tensorflow as tf
+
+    places_per_epoch = -(-count // batch_size) * batch_size
+
+    def batch(places):
+        epoch, places = places[0] // places_per_epoch, places % places_per_epoch
+        numbers = permuted(tf.minimum(places, count - 1), seed, epoch, count)
+        return write_out(tf.where(places < count, numbers, count))
+
+    return batch
+
+
 def _batches(batch_at, batch_size, first_step, end):
     import tensorflow as tf
 

@@ -1,5 +1,6 @@
 """The objective of a model that reads a whole prefix: what comes after it."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from data.corpora import Corpus
 from data.cut_windows import cut_windows
-from data.examples import Examples, permuted
+from data.examples import Examples, each_once
+from data.lines import count_given
 from data.tokenizer import Tokenizer
 
 
@@ -19,12 +21,13 @@ class Prefixes(Examples):
     of T. So only the windows are kept, and each batch is written out when its turn comes.
 
     In a batch only the last token of a prefix has a target and a weight of 1. Each epoch of
-    training holds every prefix once: epoch e shuffles them by a permutation that (seed, e) makes,
-    and its last batch is filled up with padding, since batches of one shape are compiled once.
+    training holds every prefix once, in an order of its own (`data.examples.each_once`).
 
     Args:
         sentences: token ids, one list a sentence. A sentence of one token gives nothing.
         context_length: longest window, in tokens, at least 2.
+        given: how many tokens of each sentence are given: of these nothing is to be predicted.
+            Default None: none but the first.
 
     Attributes:
         windows: int32, (windows, T + 1), padded on the right with id 0.
@@ -43,21 +46,28 @@ class Prefixes(Examples):
     unit = "prefixes"
     writes_on = False
 
-    def __init__(self, sentences: Iterable[list[int]], context_length: int):
-        cut = [window for window in cut_windows(sentences, context_length) if len(window) > 1]
+    def __init__(
+        self,
+        sentences: Iterable[list[int]],
+        context_length: int,
+        given: Iterable[int] | None = None,
+    ):
+        cut = list(_cut(sentences, context_length, given))
         self.context_length = context_length
-        self.windows = np.zeros((len(cut), max(map(len, cut), default=1)), "int32")
-        for row, window in zip(self.windows, cut, strict=True):
+        self.windows = np.zeros((len(cut), max((len(w) for w, _ in cut), default=1)), "int32")
+        for row, (window, _) in zip(self.windows, cut, strict=True):
             row[: len(window)] = window
-        lengths = [length for window in cut for length in range(1, len(window))]
+        lengths = [length for window, first in cut for length in range(first, len(window))]
         self.lengths = np.array(lengths, "int32")
-        prefixes_of_each = [len(window) - 1 for window in cut]
+        prefixes_of_each = [len(window) - first for window, first in cut]
         self.rows = np.repeat(np.arange(len(cut), dtype="int32"), prefixes_of_each)
 
     @classmethod
     def read(cls, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> "Prefixes":
-        """The prefixes of each line of a text."""
-        return cls(tokenizer.encode_batch(corpus.sentences), context_length)
+        """The prefixes of each line of a text; where lines have answers, those that ask for one."""
+        sentences = corpus.sentences
+        given = count_given(sentences, tokenizer) if corpus.by_line else None
+        return cls(tokenizer.encode_batch(sentences), context_length, given)
 
     @property
     def count(self) -> int:
@@ -76,12 +86,35 @@ class Prefixes(Examples):
         return [window[window > 0].tolist() for window in self.windows[:2000]]
 
     def token_rows(self) -> list[np.ndarray]:
-        return [window[window > 0] for window in self.windows]
+        """The windows; of what is given in one, the last token alone."""
+        _, firsts = np.unique(self.rows, return_index=True)
+        return [
+            window[first - 1 :][window[first - 1 :] > 0]
+            for window, first in zip(self.windows, self.lengths[firsts], strict=True)
+        ]
 
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
-        for sentence in corpus.sentences:
-            for window in cut_windows([tokenizer.split(sentence)], self.context_length):
-                yield from window[1:]
+        sentences = corpus.sentences
+        given = count_given(sentences, tokenizer) if corpus.by_line else None
+        pieces = map(tokenizer.split, sentences)
+        for window, first in _cut(pieces, self.context_length, given):
+            yield from window[first:]
+
+    def prompts(self, corpus: Corpus, tokenizer: Tokenizer) -> list[tuple[list[int], list[int]]]:
+        if not corpus.by_line:
+            return super().prompts(corpus, tokenizer)
+        numbers = np.unique(np.linspace(0, self.count - 1, 8).round().astype(int))
+        return [self._cut_in_two(number) for number in numbers]
+
+    def probe(self, corpus: Corpus, tokenizer: Tokenizer) -> list[int]:
+        if not corpus.by_line:
+            return super().probe(corpus, tokenizer)
+        return self._cut_in_two(0)[0]
+
+    def _cut_in_two(self, number):
+        """A prefix, and the token that follows."""
+        row, length = self.windows[self.rows[number]].tolist(), self.lengths[number]
+        return row[:length], row[length : length + 1]
 
     def surroundings(self, number: int) -> tuple[list[int], list[int]]:
         window, length = self.windows[self.rows[number]].tolist(), self.lengths[number]
@@ -117,17 +150,7 @@ class Prefixes(Examples):
         return {"loss": loss, "accuracy": accuracy, "perplexity": float(np.exp(loss))}
 
     def _random_batch(self, batch_size, seed):
-        import tensorflow as tf
-
-        write_out = self._batch_in_order()
-        places_per_epoch = self.steps_per_epoch(batch_size) * batch_size
-
-        def batch(places):
-            epoch, places = places[0] // places_per_epoch, places % places_per_epoch
-            numbers = permuted(tf.minimum(places, self.count - 1), seed, epoch, self.count)
-            return write_out(tf.where(places < self.count, numbers, self.count))
-
-        return batch
+        return each_once(self._batch_in_order(), self.count, batch_size, seed)
 
     def _batch_in_order(self):
         """A function from numbers of prefixes, (B,), to a batch; too large a number: padding."""
@@ -148,3 +171,13 @@ class Prefixes(Examples):
             return token_ids, targets, tf.cast(is_last, tf.float32)
 
         return write_out
+
+
+def _cut(sentences, length, given):
+    """Windows of two tokens or more, each with the length of its first prefix that counts."""
+    given = itertools.repeat(0) if given is None else given
+    for sentence, count in zip(sentences, given, strict=False):
+        for number, window in enumerate(cut_windows([sentence], length)):
+            first = max(count - number * length, 1)
+            if first < len(window):
+                yield window, first

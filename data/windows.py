@@ -8,6 +8,7 @@ import numpy as np
 from data.corpora import Corpus
 from data.cut_windows import cut_windows
 from data.examples import Examples, permuted
+from data.lines import Lines
 from data.token_cache import cached_token_ids
 from data.tokenizer import Tokenizer
 
@@ -44,8 +45,13 @@ class Windows(Examples):
         self.length = min(context_length, len(self.token_ids) - 1)
 
     @classmethod
-    def read(cls, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> "Windows":
-        """All of a text, whatever its lines; its ids stay on disk."""
+    def read(cls, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> "Windows | Lines":
+        """All of a text, whatever its lines; its ids stay on disk.
+
+        Where each line is an example by itself, the windows are its `Lines`.
+        """
+        if corpus.by_line:
+            return Lines.read(corpus, tokenizer, context_length)
         return cls(cached_token_ids(corpus, tokenizer), context_length)
 
     @property

@@ -46,6 +46,8 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         evaluation = _evaluation_examples(settings, held_out, tokenizer)
     else:
         held_out, evaluation = text, training
+        if settings.train_length is not None:
+            evaluation = _examples(settings, text, tokenizer, settings.context_length)
     samples = _samples(tokenizer, (evaluation, held_out), (training, text))
     probes = _probes(settings) or [tokenizer.decode(training.probe(text, tokenizer))]
     return Data(tokenizer, training, evaluation, samples, probes)
@@ -70,23 +72,24 @@ def _tokenizer(settings, text):
 
 
 def _training_examples(settings, text, tokenizer):
-    training = _examples(settings, text, tokenizer)
+    training = _examples(settings, text, tokenizer, settings.longest_example)
     if not training.count:
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected a line of at least two "
             f"{tokenizer.pieces_name} to train on, found none"
         )
-    if settings.context_length > training.longest_context:
+    if settings.longest_example > training.longest_context:
+        flag = "--context-length" if settings.train_length is None else "--train-length"
         raise UsageError(
-            f"argument --context-length: {settings.corpus} has {training.longest_context + 1} "
+            f"argument {flag}: {settings.corpus} has {training.longest_context + 1} "
             f"{tokenizer.pieces_name} to train on; expected fewer than that, "
-            f"got {settings.context_length}"
+            f"got {settings.longest_example}"
         )
     return training
 
 
 def _evaluation_examples(settings, held_out, tokenizer):
-    evaluation = _examples(settings, held_out, tokenizer)
+    evaluation = _examples(settings, held_out, tokenizer, settings.context_length)
     if not evaluation.count:
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
@@ -95,9 +98,9 @@ def _evaluation_examples(settings, held_out, tokenizer):
     return evaluation
 
 
-def _examples(settings, text, tokenizer):
+def _examples(settings, text, tokenizer, length):
     objective = OBJECTIVES[models.ZOO[settings.model].objective]
-    return objective.read(text, tokenizer, settings.context_length)
+    return objective.read(text, tokenizer, length)
 
 
 def _samples(tokenizer, *parts):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from architecture import Architecture, Number, SettingError, check_setting, setting
+from data.corpora import BUILT_IN
 from experiments.cli import ArgumentParser, UsageError, add_flag, flag_of, text
 from experiments.presets import PRESETS
 
@@ -39,9 +40,9 @@ class Settings(Architecture):
     )
     corpus: str = _data(
         "toy",
-        "what to train on: toy, a UTF-8 text file, a folder of .txt files, or an http(s):// or "
-        "file:// address",
-        "toy, a file, a folder or an address",
+        f"what to train on: {', '.join(BUILT_IN)} (built in), a UTF-8 text file, a folder of .txt "
+        "files, or an http(s):// or file:// address",
+        f"{', '.join(BUILT_IN)}, a file, a folder or an address",
         metavar="TEXT",
     )
     tokenizer: str = _data(
@@ -55,6 +56,13 @@ class Settings(Architecture):
         "how many of the most frequent words to know; with bpe, how many tokens in all, at least "
         "258",
         Number(int, least=2),
+    )
+    train_length: int | None = _data(
+        None,
+        "train on pieces of so many tokens, however long the context is that is evaluated; at most "
+        "`context_length`",
+        Number(int, least=2),
+        none="the context",
     )
     validation_split: float = _data(
         0.0, "share of the text's end kept for validation, 0 to 1", _SHARE, file_default=0.1
@@ -138,12 +146,20 @@ class Settings(Architecture):
         super().__post_init__()
         if self.context_length < 2:  # a token, and the one to predict
             raise SettingError("context_length", str(Number(int, least=2)), self.context_length)
+        if self.train_length is not None and self.train_length > self.context_length:
+            wanted = f"at most `context_length` {self.context_length}"
+            raise SettingError("train_length", wanted, self.train_length)
         if self.tokenizer == "bpe" and self.vocabulary_size < SMALLEST_BPE_VOCABULARY:
             wanted = f"at least {SMALLEST_BPE_VOCABULARY} with `tokenizer` bpe, for all bytes and "
             wanted += "two special tokens"
             raise SettingError("vocabulary_size", wanted, self.vocabulary_size)
         if self.patience is not None and not self.validation_split:
             raise SettingError("validation_split", "a number above 0 with `patience`", 0)
+
+    @property
+    def longest_example(self) -> int:
+        """How many tokens of text the model is trained on at a time, at most."""
+        return self.train_length or self.context_length
 
     @property
     def architecture(self) -> Architecture:
@@ -175,7 +191,7 @@ class Settings(Architecture):
         11 s with two, and XLA's compilation costs what it saves. With the defaults for a file a
         step takes 54 ms without XLA and 20 ms with it, whatever the threads.
         """
-        return self.batch_size * self.context_length * self.d_model < 4096
+        return self.batch_size * self.longest_example * self.d_model < 4096
 
     @property
     def threads_an_operation(self) -> int | None:
@@ -194,7 +210,7 @@ FILE_DEFAULTS = {
     for name, field in FIELDS.items()
     if field.metadata["file_default"] is not None
 }
-CHAR_DEFAULTS = {"context_length": 64}
+LONG_DEFAULTS = {"context_length": 64}  # for characters, and for the lines of `induction`
 SMALLEST_BPE_VOCABULARY = 258  # the 256 bytes and two special tokens
 
 
@@ -204,8 +220,8 @@ def make_parser() -> ArgumentParser:
         prog="train.py",
         description="Train a small Transformer on a text and watch it in TensorBoard.",
         epilog="Where two defaults are given, the first is for the built-in corpus 'toy' and the "
-        "second for any other. With --tokenizer char, or bpe and another corpus than toy, "
-        "--context-length is 64. Flags may be written with - or _.",
+        "second for any other. With --tokenizer char, with bpe and another corpus than toy, or "
+        "with --corpus induction, --context-length is 64. Flags may be written with - or _.",
     )
     titles = dict.fromkeys(field.metadata["group"] for field in FIELDS.values())
     groups = {title: parser.add_argument_group(title) for title in titles}
@@ -259,10 +275,12 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
         UsageError: a flag or config key that is unknown or has a value out of its range.
     """
     given, flags = _given_settings(argv)
-    defaults = {} if given.get("corpus", "toy") == "toy" else FILE_DEFAULTS
+    corpus = given.get("corpus", "toy")
+    defaults = {} if corpus == "toy" else FILE_DEFAULTS
     # With bpe the toy's words become one token each.
-    if given.get("tokenizer") == "char" or (given.get("tokenizer") == "bpe" and defaults):
-        defaults = {**defaults, **CHAR_DEFAULTS}
+    is_long = given.get("tokenizer") == "char" or (given.get("tokenizer") == "bpe" and defaults)
+    if is_long or corpus == "induction":
+        defaults = {**defaults, **LONG_DEFAULTS}
     try:
         return Settings(**{**defaults, **given}), flags
     except SettingError as error:

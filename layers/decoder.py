@@ -57,7 +57,7 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
     def __init__(
         self,
         attention: keras.layers.Layer,
-        feed_forward: keras.layers.Layer,
+        feed_forward: keras.layers.Layer | None,
         cross_attention: keras.layers.Layer,
         **kwargs,
     ):

@@ -28,7 +28,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
 
     Args:
         attention: a `MultiHeadAttention`, or a layer that is called and answers alike.
-        feed_forward: a `FeedForward`, or any layer from (B, T, D) to (B, T, D).
+        feed_forward: a `FeedForward`, or any layer from (B, T, D) to (B, T, D). None: the layer is
+            attention alone, without the second sub-layer.
         dropout: share of each sub-layer's output dropped in training, 0 <= dropout < 1.
             Default 0.1.
         norm_first: whether each normalisation comes before its sub-layer. Default False.
@@ -70,7 +71,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
     def __init__(
         self,
         attention: keras.layers.Layer,
-        feed_forward: keras.layers.Layer,
+        feed_forward: keras.layers.Layer | None,
         dropout: float = 0.1,
         norm_first: bool = False,
         rms_norm: bool = False,
@@ -80,11 +81,20 @@ class TransformerEncoderLayer(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_dropout(dropout)
-        check_layers(attention=attention, feed_forward=feed_forward)
-        if attention_convolution is not None:
-            check_layers(attention_convolution=attention_convolution)
-        if feed_forward_convolution is not None:
-            check_layers(feed_forward_convolution=feed_forward_convolution)
+        parts = {
+            "attention_convolution": attention_convolution,
+            "feed_forward": feed_forward,
+            "feed_forward_convolution": feed_forward_convolution,
+        }
+        check_layers(
+            attention=attention,
+            **{name: part for name, part in parts.items() if part is not None},
+        )
+        if feed_forward is None and feed_forward_convolution is not None:
+            raise ValueError(
+                "`feed_forward_convolution` must be None without `feed_forward`. Received: "
+                f"feed_forward_convolution={feed_forward_convolution!r}."
+            )
         self.dropout = dropout
         self.norm_first = norm_first
         self.rms_norm = rms_norm
@@ -93,8 +103,9 @@ class TransformerEncoderLayer(keras.layers.Layer):
         self.attention_dropout = self._make_dropout("attention_dropout")
         self.attention_norm = self._make_norm("attention_norm")
         self.feed_forward = feed_forward
-        self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
-        self.feed_forward_norm = self._make_norm("feed_forward_norm")
+        if feed_forward is not None:
+            self.feed_forward_dropout = self._make_dropout("feed_forward_dropout")
+            self.feed_forward_norm = self._make_norm("feed_forward_norm")
         self.attention_convolution = attention_convolution
         self.feed_forward_convolution = feed_forward_convolution
 
@@ -110,12 +121,10 @@ class TransformerEncoderLayer(keras.layers.Layer):
         build_part(self.feed_forward, inputs_shape)
         build_part(self.attention_convolution, inputs_shape)
         build_part(self.feed_forward_convolution, inputs_shape)
-        for child in (
-            self.attention_dropout,
-            self.attention_norm,
-            self.feed_forward_dropout,
-            self.feed_forward_norm,
-        ):
+        children = [self.attention_dropout, self.attention_norm]
+        if self.feed_forward is not None:
+            children += [self.feed_forward_dropout, self.feed_forward_norm]
+        for child in children:
             child.build(inputs_shape)
 
     def call(self, inputs, padding_mask=None, attention_mask=None, cache=None, training=None):
@@ -140,7 +149,9 @@ class TransformerEncoderLayer(keras.layers.Layer):
         return self._norm_after(self.attention_norm, inputs + attended), attention_scores
 
     def _transform(self, inputs, cache, training):
-        """The feed-forward network with all that belongs to it, (B, T, D)."""
+        """The feed-forward network with all that belongs to it, (B, T, D), if there is one."""
+        if self.feed_forward is None:
+            return inputs
         x = self._norm_before(self.feed_forward_norm, inputs)
         x = self._convolve("feed_forward_convolution", x, cache)
         transformed = self.feed_forward(x)

@@ -58,8 +58,10 @@ def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
     )
 
 
-def make_feed_forward(a: Architecture, dtype=None) -> FeedForward:
-    """The position-wise network of a layer."""
+def make_feed_forward(a: Architecture, dtype=None) -> FeedForward | None:
+    """The position-wise network of a layer; None where layers have none."""
+    if not a.dff:
+        return None
     activation, gated = ACTIVATIONS[a.activation]
     return FeedForward(
         a.d_model,
@@ -77,7 +79,7 @@ def make_encoder_layer(a: Architecture, number: int, dtype=None) -> TransformerE
     """Layer number `number`, counted from 1."""
     convolutions = {
         f"{place}_convolution": ShortConvolution(name=f"{place}_convolution", dtype=dtype)
-        for place in ("attention", "feed_forward")
+        for place in (("attention", "feed_forward") if a.dff else ("attention",))
         if a.convolution in (place, "both")
     }
     return TransformerEncoderLayer(

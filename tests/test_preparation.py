@@ -77,3 +77,30 @@ def test_prompts_of_unknown_words_are_taken_where_there_are_no_others(tmp_path):
     text = "".join(f"new{number} a\nodd{number} b\n" for number in range(20))
     _, _, data = prepare(tmp_path, text, "--vocabulary-size=2")
     assert data.samples == [("[UNK]", "a / b")]
+
+
+@pytest.mark.parametrize("split", [0.25, 0])
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+def test_a_model_is_trained_on_shorter_pieces_than_it_is_evaluated_on(tmp_path, model, split):
+    text = 40 * "a b c d e f g h i j\n"
+    arguments = ["--context-length=8", "--train-length=3", f"--validation-split={split}"]
+    _, _, data = prepare(tmp_path, text, f"--model={model}", *arguments)
+    lengths = [
+        dataset.element_spec[0].shape[1]
+        for dataset in (data.training.training_batches(4, 0), data.evaluation.evaluation_batches(4))
+    ]
+    assert lengths == ([3, 8] if model == "decoder" else [2, 7])
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char"])
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+@pytest.mark.parametrize("name", ["sort", "induction", "positions", "babble"])
+def test_a_made_text_is_shown_up_to_where_something_is_to_be_predicted(name, model, tokenizer):
+    arguments = ["--corpus", name, f"--tokenizer={tokenizer}", f"--model={model}"]
+    parsed, _ = settings.parse_settings([*arguments, "--context-length=12"])
+    data = preparation.prepare_data(parsed, load_corpus(name))
+    assert len(data.samples) == 8
+    (probe,) = data.probes
+    if name in ("sort", "positions") and tokenizer == "word":
+        assert "=" in probe
+        assert all("=" in prompt for prompt, _ in data.samples)

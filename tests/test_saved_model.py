@@ -27,7 +27,7 @@ def test_every_variant_passes_as_it_was_saved(tokenizer, tmp_path, dtype):
     path = tmp_path / "model.keras"
     for number, variant in enumerate(VARIANTS):
         kind = list(ZOO)[number % 2]
-        ZOO[kind](tokenizer, 5, d_model=8, dff=1, dtype=dtype, **variant).save(path)
+        ZOO[kind](tokenizer, 5, d_model=8, dtype=dtype, **{"dff": 1, **variant}).save(path)
         check_saved_model(str(path))
 
 

@@ -10,9 +10,9 @@ from architecture import SettingError
 from data.tokenizer import BPETokenizer
 from experiments.cli import UsageError
 from experiments.settings import (
-    CHAR_DEFAULTS,
     FIELDS,
     FILE_DEFAULTS,
+    LONG_DEFAULTS,
     SMALLEST_BPE_VOCABULARY,
     Settings,
     make_parser,
@@ -45,6 +45,7 @@ GIVEN = Settings(
     corpus="some/text.txt",
     tokenizer="char",
     context_length=7,
+    train_length=3,
     vocabulary_size=99,
     validation_split=0.5,
     optimizer="muon",
@@ -71,13 +72,14 @@ GIVEN = Settings(
 )
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
-    *("layers", "num-layers", "heads", "num-heads", "d-model", "dff", "epochs", "batch-size"),
+    *("layers", "num-layers", "heads", "num-heads", "d-model", "epochs", "batch-size"),
     *("attention-every", "batch-scalars-every", "num-kv-heads", "kv-heads", "steps", "eval-every"),
     *("patience", "accumulate", "context-length"),
 ]
 BAD_VALUES = [
     (COUNTS, ["0", "-1", "1.5", "nan", "abc", ""], "a whole number of at least 1"),
-    (["vocabulary-size"], ["1", "0", "-1", "2.5", "inf", "abc", ""],
+    (["dff"], ["-1", "1.5", "nan", "abc", ""], "a whole number of at least 0"),
+    (["vocabulary-size", "train-length"], ["1", "0", "-1", "2.5", "inf", "abc", ""],
      "a whole number of at least 2"),
     (["seed"], ["-1", "2147483648", "1.5", "nan", "abc", ""],
      "a whole number of at least 0 and below 2147483648"),
@@ -162,8 +164,15 @@ def test_without_flags_the_toy_is_trained_by_its_defaults():
 @pytest.mark.parametrize("corpus", [[], ["--corpus", "text.txt"]])
 def test_characters_have_a_longer_context(corpus):
     settings, _ = parse_settings(["--tokenizer", "char", *corpus])
-    assert settings.context_length == CHAR_DEFAULTS["context_length"] == 64
+    assert settings.context_length == LONG_DEFAULTS["context_length"] == 64
     settings, _ = parse_settings(["--tokenizer", "char", "--context-length", "9", *corpus])
+    assert settings.context_length == 9
+
+
+def test_the_made_text_of_long_lines_has_a_longer_context():
+    assert parse_settings(["--corpus", "induction"])[0].context_length == 64
+    assert parse_settings(["--corpus", "sort"])[0].context_length == 16
+    settings, _ = parse_settings(["--corpus", "induction", "--context-length", "9"])
     assert settings.context_length == 9
 
 
@@ -472,7 +481,10 @@ def test_a_run_that_goes_on_takes_no_other_settings(saved, argv, message):
         ({"dropout": float("nan")}, "`dropout` must be a number"),
         ({"qk_norm": 1}, "`qk_norm` must be true or false. Received: qk_norm=1"),
         ({"optimizer": "sgd"}, "`optimizer` must be one of 'adam', 'adamw', 'muon'"),
-        ({"corpus": ""}, "`corpus` must be toy, a file, a folder or an address. Received: .*=''"),
+        (
+            {"corpus": ""},
+            "`corpus` must be toy, .*, a file, a folder or an address. Received: .*=''",
+        ),
         ({"probe": []}, "`probe` must be a list of texts"),
         ({"num_heads": 3}, "`num_heads` must be a divisor of `d_model` 16. Received: num_heads=3"),
         ({"epochs": None}, "`epochs` must be a whole number of at least 1. Received: epochs=None"),

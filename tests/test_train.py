@@ -255,8 +255,13 @@ def test_runs_that_start_in_the_same_second_get_folders_of_their_own(model, tmp_
         (["--vocabulary-size", "1"], None, "argument --vocabulary-size: expected a whole number"),
         (["--tokenizer=bpe", "--vocabulary-size=9"], None, "argument --vocabulary-size: expected"),
         (["--d-model", "10", "--heads", "4"], None, "argument --num-heads: expected a divisor"),
-        (["--corpus", "missing.txt"], None, "missing.txt: expected 'toy', a text file, a folder"),
-        (["--corpus", "two\nlines.txt"], None, "lines.txt: expected 'toy', a text file, a folder"),
+        (["--corpus", "missing.txt"], None, "missing.txt: expected toy, sort, induction, "),
+        (["--corpus", "two\nlines.txt"], None, "lines.txt: expected toy, sort, induction, "),
+        (
+            ["--train-length", "17", "--corpus", "sort"],
+            None,
+            "argument --train-length: expected at",
+        ),
         (["--corpus", "n" * 300], None, "nnn: expected "),
         (["--corpus", ""], None, "argument --corpus: expected "),
         (["--corpus", "."], None, "expected a folder with .txt files"),
@@ -291,6 +296,10 @@ LATE_MISTAKES = {
     "long context": (
         ["--model=decoder", "--context-length=100"],
         "argument --context-length: toy has 22 words to train on; expected fewer than that, got",
+    ),
+    "long pieces": (
+        ["--model=decoder", "--context-length=100", "--train-length=50"],
+        "argument --train-length: toy has 22 words to train on; expected fewer than that, got 50",
     ),
     "long warm-up": (
         ["--warmup-steps=2"],

@@ -118,3 +118,26 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     assert int(model.optimizer.iterations) == 50
     assert model.dtype_policy.name == "mixed_bfloat16"
     assert model.generate("one", 5, jit_compile=False)[0].startswith("one")
+
+
+def test_a_made_text_is_learned_line_by_line_and_scored(tmp_path):
+    arguments = (
+        *("train.py", "--model", "decoder", "--corpus", "sort", "--dff", 0, "--jit", "off"),
+        *("--logs", tmp_path, "--train-length", 12, "--position", "learned", "--dropout", 0),
+    )
+    result = run_script(*arguments, "--run-name", "run", "--steps", 20)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "sort: 4 words known, 3,936 tokens to train on, 438 to validate on" in result.stdout
+    path = str(tmp_path / "run" / "best.keras")
+    model = cli.load_model(path)
+    score = evaluation.score_model(path, model)
+    assert score.text == "the last 10% of sort"
+    assert score.loss < 1.5
+    row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))
+    assert float(row.split()[1]) == pytest.approx(score.loss, abs=1e-3)
+    (text,) = model.generate("0 1 2 0 1 2 =", max_new_tokens=6, jit_compile=False)
+    assert len(text.split()) == 13
+
+    result = run_script(*("train.py", "--logs", tmp_path, "--resume", "run", "--steps", 25))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(cli.load_model(str(tmp_path / "run" / "last.keras")).optimizer.iterations) == 25

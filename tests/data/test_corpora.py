@@ -170,6 +170,24 @@ def test_a_bad_file_in_a_folder_is_named(write, tmp_path):
         load_corpus(str(tmp_path))
 
 
+@pytest.mark.parametrize("at_lines", [True, False])
+@pytest.mark.parametrize("name", ["sort", "induction", "positions"])
+def test_no_line_of_a_made_text_is_trained_on_and_held_out(name, at_lines):
+    training, held_out = load_corpus(name).split(0.25, at_lines=at_lines)
+    trained_on, kept = training.sentences, held_out.sentences
+    assert len(trained_on) == pytest.approx(3 * len(kept), abs=3)
+    assert not set(trained_on) & set(kept)
+    assert trained_on + kept == load_corpus(name).sentences
+
+
+def test_a_file_with_the_name_of_a_made_text_is_asked_for_by_its_path(write, tmp_path, monkeypatch):
+    write("one = two", "sort")
+    monkeypatch.chdir(tmp_path)
+    assert load_corpus("sort").by_line
+    assert load_corpus("./sort").text == "one = two"
+    assert not load_corpus("./sort").by_line
+
+
 def test_a_folder_without_text_files_is_refused(write, tmp_path):
     write(TEXT, "text.md")
     with pytest.raises(CorpusError, match=r"expected a folder with \.txt files, found none"):
@@ -183,7 +201,10 @@ def test_a_folder_of_empty_text_files_is_refused(write, tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"missing\.txt: expected 'toy', a text file, a folder"):
+    names = "toy, sort, induction, positions, babble"
+    with pytest.raises(
+        CorpusError, match=rf"missing\.txt: expected {names}, a text file, a folder"
+    ):
         load_corpus(str(tmp_path / "missing.txt"))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from data.corpora import TOY_SENTENCES, load_corpus
 from data.prefixes import Prefixes
+from data.tokenizer import WordTokenizer
 
 TOY_PAIRS = [
     ("i", "love"),
@@ -75,6 +76,32 @@ def test_a_long_sentence_is_cut_before_its_prefixes_are_made():
     assert token_ids.tolist() == [[2, 0], [2, 3], [5, 0]]
     assert targets.tolist() == [[3, 0], [0, 4], [6, 0]]
     assert weights.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+def test_prefixes_that_do_not_reach_the_answer_are_left_out():
+    prefixes = Prefixes([[2, 3, 4, 5], [6], [2, 9]], context_length=4, given=[2, 0, 0])
+    assert prefixes.rows.tolist() == [0, 0, 1]
+    assert prefixes.lengths.tolist() == [2, 3, 1]
+    assert prefixes.targets.tolist() == [4, 5, 9]
+    assert [row.tolist() for row in prefixes.token_rows()] == [[3, 4, 5], [2, 9]]
+
+
+@pytest.mark.parametrize("length", range(2, 12))
+def test_of_a_long_sentence_prefixes_of_every_piece_are_left_out_up_to_the_answer(length):
+    sentence = list(range(2, 12))
+    for given in range(10):
+        targets = Prefixes([sentence], length, given=[given]).targets.tolist()
+        whole = Prefixes([sentence], length).targets.tolist()
+        assert targets == [token for token in whole if token >= 2 + given]
+
+
+def test_of_a_made_text_only_the_answers_are_asked_for():
+    corpus = load_corpus("positions")
+    tokenizer = WordTokenizer.from_texts([corpus.text])
+    prefixes = Prefixes.read(corpus, tokenizer, context_length=6)
+    answers = [line.split()[-1] for line in corpus.sentences]
+    assert tokenizer.tokens(prefixes.targets) == answers
+    assert list(prefixes.predicted_pieces(corpus, tokenizer)) == answers
 
 
 @pytest.mark.parametrize("sentences", [[], [[]], [[2], [3]]])

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data.corpora import load_corpus
+from data.lines import Lines
+from data.tokenizer import WordTokenizer
 from data.windows import Windows
 
 
@@ -122,6 +124,14 @@ def test_a_text_becomes_one_row_of_tokens_whatever_its_lines(tokenizer, tmp_path
     assert tokenizer.decode(windows.token_ids) == "i love deep learning is"
     assert windows.length == windows.longest_context == 4
     assert list(windows.predicted_pieces(text, tokenizer)) == ["love", "deep", "learning", "is"]
+
+
+def test_the_windows_of_a_text_of_lines_are_its_lines():
+    corpus = load_corpus("sort")
+    tokenizer = WordTokenizer(["0", "1", "2", "="])
+    lines = Windows.read(corpus, tokenizer, context_length=12)
+    assert isinstance(lines, Lines)
+    assert tokenizer.decode(lines.windows[0]) == corpus.sentences[0]
 
 
 def test_a_batch_of_windows_teaches_all_of_its_tokens():

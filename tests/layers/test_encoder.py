@@ -74,13 +74,45 @@ class TestTransformerEncoderLayerWithPartsOfParts(LayerChecks):
     )
 
 
+class TestTransformerEncoderLayerOfAttentionAlone(LayerChecks):
+    case = Case(
+        TransformerEncoderLayer,
+        arguments={"feed_forward": None, "norm_first": True},
+        inputs={"inputs": floats(2, 4, 6), "padding_mask": PADDING},
+        output_shapes=[("B", "T", 6), ("B", 3, "T", "T")],
+        num_weights=10,
+        idle_weights=("key/bias",),
+        is_variant=True,
+        parts={"attention": lambda dtype: MultiHeadAttention(6, 3, dtype=dtype)},
+    )
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_attention_alone_is_a_layer_whose_feed_forward_network_gives_nothing(norm_first):
+    alone = TransformerEncoderLayer(MultiHeadAttention(6, 3), None, norm_first=norm_first)
+    whole = TransformerEncoderLayer(
+        MultiHeadAttention(6, 3), FeedForward(6, 10), norm_first=norm_first
+    )
+    x = floats(2, 4, 6)
+    alone(x), whole(x)
+    randomize(alone)
+    nothing = [0 * w for w in weights_of(whole.feed_forward)]
+    whole.attention.set_weights(weights_of(alone.attention))
+    whole.attention_norm.set_weights(weights_of(alone.attention_norm))
+    whole.feed_forward.set_weights(nothing)
+    outputs = to_numpy(alone(x)[0])
+    if not norm_first:  # the second normalisation is all that is left of the sub-layer
+        outputs = to_numpy(whole.feed_forward_norm(outputs))
+    np.testing.assert_allclose(to_numpy(whole(x)[0]), outputs, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1. Received: dropout=-0\.1"),
         ({"attention": 16}, "`attention` must be a layer. Received: attention=16"),
-        ({"feed_forward": None}, "`feed_forward` must be a layer. Received: feed_forward=None"),
         ({"attention_convolution": 4}, "`attention_convolution` must be a layer. Received: .*=4"),
+        ({"feed_forward": 64}, "`feed_forward` must be a layer. Received: feed_forward=64"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(arguments, message):

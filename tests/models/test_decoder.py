@@ -41,7 +41,7 @@ def pairwise(combinations):
     return chosen
 
 
-VARIANTS = pairwise(COMBINATIONS)
+VARIANTS = [*pairwise(COMBINATIONS), *({**COMBINATIONS[n], "dff": 0} for n in (0, -1))]
 TOKEN_IDS = np.array([[2, 3, 4, 5, 6], [9, 8, 7, 1, 2]], "int32")
 
 

@@ -161,6 +161,21 @@ def test_the_dtype_policy_holds_in_every_layer(tokenizer, policy, variable_dtype
     assert policies == {policy} == {model.dtype_policy.name}
 
 
+def test_without_feed_forward_networks_the_other_weights_keep_their_order(tokenizer):
+    """The state of an optimizer goes by it."""
+    with_them, without = (
+        EncoderLanguageModel(tokenizer, context_length=4, norm_placement="pre", dff=dff)
+        for dff in (8, 0)
+    )
+    paths = [variable.path for variable in without.trainable_variables]
+    assert not any("feed_forward" in path for path in paths)
+    assert paths == [
+        variable.path
+        for variable in with_them.trainable_variables
+        if "feed_forward" not in variable.path
+    ]
+
+
 def test_the_config_makes_an_equal_model(tokenizer):
     arguments = {
         "context_length": 5,
@@ -204,7 +219,7 @@ def test_the_config_makes_an_equal_model(tokenizer):
             "`num_layers` must be a whole number of at least 1. Received: num_layers=0",
         ),
         ({"d_model": 0}, "`d_model` must be a whole number of at least 1. Received: d_model=0"),
-        ({"dff": -1}, "`dff` must be a whole number of at least 1. Received: dff=-1"),
+        ({"dff": -1}, "`dff` must be a whole number of at least 0. Received: dff=-1"),
         (
             {"num_heads": 0},
             "`num_heads` must be a whole number of at least 1. Received: num_heads=0",
