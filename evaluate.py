@@ -1,5 +1,6 @@
-"""Score saved models on a text, look closer at them, or check them: `python evaluate.py
-logs/*/best.keras`.
+"""Score saved models on a text, see where they fail, or check them.
+
+    python evaluate.py logs/*/best.keras
 
 `experiments/evaluation.py` and its neighbours do the work.
 """

@@ -15,7 +15,7 @@ import losses
 import metrics
 from tests.conftest import PROJECT
 
-PACKAGES = ("layers", "models", "data", "callbacks", "experiments.comparison")
+PACKAGES = ("layers", "models", "data", "callbacks", "experiments", "experiments.comparison")
 
 
 def module_names():
