@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import cli
+from experiments.comparison.known_results import KNOWN_RESULTS
 from experiments.comparison.study import open_study, read_seeds, read_vary
 from experiments.settings import is_folder_name, parse_settings
 
@@ -57,6 +58,11 @@ def make_parser() -> cli.ArgumentParser:
         help="the study's folder in --logs (from corpus and what varies)",
     )
     parser.add_argument(
+        "--reproduce",
+        choices=tuple(KNOWN_RESULTS),
+        help="train what shows a known result, and say whether it is found again",
+    )
+    parser.add_argument(
         "--workers",
         type=cli.number(int, least=1),
         metavar="N",
@@ -77,6 +83,11 @@ def make_parser() -> cli.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Runs or goes on with a study; returns the exit status."""
     flags, base = make_parser().parse_known_args(cli.dashed(argv))
+    known = KNOWN_RESULTS.get(flags.reproduce)
+    if known is not None:
+        flags, base = make_parser().parse_known_args(
+            ["--study", f"reproduce-{known.name}", *known.flags, *cli.dashed(argv)]
+        )
     vary = read_vary(flags.vary)
     settings, _ = parse_settings(base)
     if not argv:
@@ -113,7 +124,9 @@ def main(argv: Sequence[str]) -> int:
     if not has_ended:
         print("stopped: the same command goes on")
         return 130
-    return 1 if study.failures else 0
+    if study.failures:
+        return 1
+    return 0 if known is None or report.judge(known, study) else 1
 
 
 if __name__ == "__main__":

@@ -313,18 +313,11 @@ _BAND = 16  # places of the context whose mean loss is drawn as one point
 
 def _opened(trials: Trials) -> Iterator[tuple[dict, _Trial]]:
     """Each trial, opened, with the style that it is drawn in."""
-    numbers = range(sum(len(seeds) for seeds in trials.values()))
-    styles = [
-        {
-            "color": _COLOURS[number % len(_COLOURS)],
-            "marker": _MARKERS[number % len(_MARKERS)],
-            "linestyle": _DASHES[number % len(_DASHES)],
-        }
-        for number in numbers
-    ]
+    from experiments.pictures import look
+
     folders = [(v, seed, folder) for v, seeds in trials.items() for seed, folder in seeds.items()]
-    for style, (variant, seed, folder) in zip(styles, folders, strict=True):
-        yield style, _open(variant, seed, folder)
+    for number, folder in enumerate(folders):
+        yield look(number), _open(*folder)
 
 
 def _open(variant: str, seed: int, folder: Path) -> _Trial:
@@ -354,13 +347,6 @@ def _open(variant: str, seed: int, folder: Path) -> _Trial:
 def _vocabulary(trial: _Trial) -> int:
     """How many different tokens there are to guess from."""
     return len(trial.model.tokenizer.pieces)
-
-
-# Okabe and Ito's colours, which are told apart with every kind of colour vision; dashes and markers
-# tell trials apart without any.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_MARKERS = "osD^vPX"
 
 
 def _new_picture(title: str, x: str, y: str):

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from experiments.comparison import findings
-from experiments.comparison.pictures import loss_range, mean_curve, styles
+from experiments.comparison.pictures import BETTER, UNSURE, WORSE, loss_range, mean_curve, styles
 from experiments.comparison.results import Results, mean_of, notes
 
 PAGE = "report.html"
@@ -102,7 +102,7 @@ def draw_differences(results: Results) -> go.Figure:
         "",
     )
     names = [name for name in results.rows if name in results.comparison.differences][::-1]
-    for verdict, colour in (("better", "#0072B2"), ("worse", "#D55E00"), ("can't tell", "#737373")):
+    for verdict, colour in (("better", BETTER), ("worse", WORSE), ("can't tell", UNSURE)):
         found = {name: results.comparison.differences[name] for name in names}
         chosen = {
             name: of for name, of in found.items() if of.verdict == verdict and of.mean is not None

@@ -1,6 +1,5 @@
 """A study in pictures: one glance each, readable without colour."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,9 @@ from matplotlib.figure import Figure
 
 from experiments.comparison.findings import baselines
 from experiments.comparison.results import Results, Row, mean_of
+from experiments.pictures import look
 
-# Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart with every kind of colour
-# vision. Dashes and markers tell them apart without any.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-MARKERS = "osD^vPX*<>"
+BETTER, WORSE, UNSURE = "#0072B2", "#D55E00", "#737373"
 
 
 def write(results: Results, folder: Path) -> dict[str, str]:
@@ -33,18 +29,8 @@ def write(results: Results, folder: Path) -> dict[str, str]:
 
 
 def styles(results: Results) -> dict[str, dict]:
-    """For each variant a colour, dashes and a marker of its own; the same in every picture."""
-    each = zip(
-        results.study.variants,
-        itertools.cycle(COLOURS),
-        itertools.cycle(DASHES),
-        itertools.cycle(MARKERS),
-        strict=False,
-    )
-    return {
-        name: {"color": colour, "linestyle": dashes, "marker": marker}
-        for name, colour, dashes, marker in each
-    }
+    """For each variant what sets its line apart; the same in every picture."""
+    return {name: look(number) for number, name in enumerate(results.study.variants)}
 
 
 def mean_curve(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -78,7 +64,7 @@ def draw_curves(results: Results) -> Figure:
             continue
         steps, mean, low, high = mean_curve(row)
         marks = max(len(steps) // 8, 1)
-        axes.plot(steps, mean, label=name, markevery=marks, markersize=5, **style[name])
+        axes.plot(steps, mean, label=name, markevery=marks, **style[name])
         axes.fill_between(steps, low, high, color=style[name]["color"], alpha=0.2, linewidth=0)
     bottom, top = loss_range(results)
     axes.set_ylim(bottom, top)
@@ -107,7 +93,7 @@ def draw_differences(results: Results) -> Figure:
     figure, axes = _new(results, height=1.6 + 0.42 * len(names))
     for place, name in enumerate(names):
         difference = found[name]
-        colour = {"better": COLOURS[0], "worse": COLOURS[1]}.get(difference.verdict, "0.45")
+        colour = {"better": BETTER, "worse": WORSE}.get(difference.verdict, UNSURE)
         is_sure = difference.verdict != "can't tell"
         if difference.low is not None:
             ends = [[difference.mean - difference.low], [difference.high - difference.mean]]

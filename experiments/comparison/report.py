@@ -3,13 +3,15 @@
 import operator
 import os
 
+from experiments import cli
 from experiments.comparison import findings, mean_rows, page, pictures
+from experiments.comparison.known_results import KnownResult
 from experiments.comparison.results import Results, mean_of, notes
-from experiments.comparison.study import typed
+from experiments.comparison.study import Study, typed
 from experiments.comparison.trial import OUTPUT, call_in_process
 from experiments.console import console, make_table
 
-REPORT = "report.md"
+REPORT, JUDGED = "report.md", "known-result.png"
 
 
 def write(results: Results) -> None:
@@ -51,6 +53,30 @@ def print_summary(results: Results) -> None:
         f"watch it  tensorboard --logdir {folder} --samples_per_plugin images=1000,text=1000",
         soft_wrap=True,
     )
+
+
+def judge(known: KnownResult, study: Study) -> bool:
+    """Says whether a known result is found again, and adds that to report.md with a picture."""
+    trials = {name: {} for name in study.variants}
+    for trial in study.trials():
+        trials[trial.variant][trial.seed] = trial.folder
+    cli.import_keras()
+    with console.status("judging"):
+        verdict = known.judge(trials)
+    verdict.figure.savefig(study.folder / JUDGED, dpi=120)
+    words = {True: "PASS", False: "FAIL"}
+    table = make_table("", f"known result: {known.name}", "measured", texts=3, gap=2)
+    lines = ["", "## Known result", "", f"{known.expected} ({known.source})", ""]
+    claims = [[words[claim.passed], claim.text, claim.measured] for claim in verdict.claims]
+    for cells in claims:
+        table.add_row(*cells)
+    lines += [*_markdown(["", "expected", "measured"], claims), "", f"![{known.name}]({JUDGED})"]
+    with (study.folder / REPORT).open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    console.print(f"\n{known.expected}\nfrom {known.source}\n", soft_wrap=False)
+    console.print(table)
+    console.print(f"\n{words[verdict.passed]}: {known.name}  ({study.folder / JUDGED})")
+    return verdict.passed
 
 
 def _mean_rows(results):
