@@ -1,0 +1,143 @@
+import re
+
+import matplotlib.image
+import pytest
+
+from experiments.comparison import baselines, findings, page, pictures
+from experiments.comparison.results import notes, read_results
+from tests.comparison.made_up import finish, made_up_study
+
+LOSSES = {
+    "sinusoidal": {0: 1.58, 1: 1.56, 2: 1.57},
+    "rotary": {0: 1.51, 1: 1.50, 2: 1.49},
+    "alibi": {0: 1.57, 1: 1.56, 2: 1.58},
+    "none": {0: 1.70, 1: 1.68, 2: 1.69},
+}
+
+
+@pytest.fixture
+def results(tmp_path):
+    return read_results(made_up_study(tmp_path / "s", LOSSES))
+
+
+def cells(results):
+    """By variant, its cells by the column's name."""
+    return {
+        row[0]: dict(zip(findings.COLUMNS, row, strict=True)) for row in findings.cells(results)
+    }
+
+
+def test_rows_are_sorted_and_say_all_that_was_found(results):
+    assert list(cells(results)) == [
+        f"position={p}" for p in ("rotary", "sinusoidal", "alibi", "none")
+    ]
+    assert cells(results)["position=rotary"] == {
+        "variant": "position=rotary",
+        "loss": "1.5000",
+        "sd": "0.0100",
+        "difference": "-0.0700",
+        "95 % interval": cells(results)["position=rotary"]["95 % interval"],
+        "verdict": "better",
+        "loss of each seed": "1.5100, 1.5000, 1.4900",
+        "perplexity": "4.482",
+        "accuracy": "50.0%",
+        "bits/char": "",
+        "parameters": "1,000",
+        "steps": "40",
+        "tokens": "640",
+        "tokens/s": "78",
+        "to the reference's loss": "8 s",
+        "file": "2.5",
+    }
+    assert re.fullmatch(
+        r"-0\.\d{4} to -0\.0\d{3}", cells(results)["position=rotary"]["95 % interval"]
+    )
+    verdicts = {name: row["verdict"] for name, row in cells(results).items()}
+    assert verdicts["position=none"] == "worse"
+    assert verdicts["position=alibi"] == "can't tell"
+    assert cells(results)["position=sinusoidal"]["difference"] == "reference"
+
+
+def test_what_never_reaches_the_loss_of_the_reference_says_never(results):
+    assert cells(results)["position=none"]["to the reference's loss"] == "never"
+
+
+def test_with_one_seed_there_is_no_verdict(tmp_path):
+    one = {position: {0: losses[0]} for position, losses in LOSSES.items()}
+    results = read_results(made_up_study(tmp_path / "s", one))
+    verdicts = {row["verdict"] for row in cells(results).values()}
+    assert verdicts == {"", "can't tell"}
+    assert "With one seed there is no verdict" in " ".join(findings.sentences(results))
+
+
+def test_unequal_budgets_are_never_silent(tmp_path):
+    study = made_up_study(tmp_path / "s", {"sinusoidal": {0: 1.5}, "none": {}})
+    for trial in study.trials()[1:]:
+        finish(trial, 1.4, steps=80, parameters=2000)
+    said = notes(read_results(study))
+    assert "The budgets are not equal: parameters range from 1,000 to 2,000." in said
+    assert "The budgets are not equal: steps range from 40 to 80." in said
+    assert "The budgets are not equal: tokens learned from range from 640 to 1,280." in said
+
+
+def test_equal_budgets_need_no_word(results):
+    assert notes(results) == []
+
+
+def test_what_is_missing_and_what_failed_is_said(tmp_path):
+    losses = {"sinusoidal": {0: 1.5, 1: None}, "none": {0: "out of memory", 1: 1.4}}
+    results = read_results(made_up_study(tmp_path / "s", losses))
+    assert notes(results) == [
+        "position=none, seed 0: out of memory",
+        "position=sinusoidal: not trained yet with seed 1.",
+    ]
+
+
+def test_a_study_without_its_reference_says_so(tmp_path):
+    results = read_results(made_up_study(tmp_path / "s", {"sinusoidal": {0: None}, "none": {0: 1}}))
+    assert findings.sentences(results) == [
+        "No trial of the reference, position=sinusoidal, has ended yet."
+    ]
+
+
+def test_a_model_that_a_trigram_beats_is_marked(tmp_path):
+    study = made_up_study(tmp_path / "s", LOSSES)
+    known = {"tokens": 100, "characters": 200, "uniform": 4.0, "n-grams": [3, 2, 1.6, 1.5]}
+    study.baselines = dict.fromkeys(baselines.missing(study), known)
+    results = read_results(study)
+    marked = [name for name in cells(results) if "a trigram is better" in name]
+    assert marked == ["position=none (a trigram is better)"]
+    bits = cells(results)["position=rotary"]["bits/char"]
+    assert bits == f"{1.5 / 0.693147 / 2:.3f}"  # two characters a token
+    assert findings.baselines(results)[0] == ("4-gram", 1.5)
+
+
+def test_the_command_makes_the_study_again(results):
+    assert findings.command(results) == (
+        "python compare.py --steps 40 --vary position=sinusoidal,rotary,alibi,none --seeds 3 "
+        "--study s"
+    )
+
+
+def test_pictures_are_drawn_and_differ(results, tmp_path):
+    names = pictures.write(results, tmp_path)
+    images = {name: matplotlib.image.imread(tmp_path / name) for name in names}
+    assert list(images) == ["differences.png", "loss.png", "cost.png"]
+    for image in images.values():
+        assert image.shape[1] > 800
+        assert 0.02 < (image[..., :3] < 0.9).any(-1).mean() < 0.5  # drawn, and not full
+
+
+def test_the_page_needs_no_network(results, tmp_path):
+    page.write(results, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="http', text)
+    assert text.count("plotly.js v") == 1  # the library once, not once a picture
+    assert text.count("Plotly.newPlot") >= 4
+    assert 'class="better">better' in text
+
+
+def test_names_are_no_markup(tmp_path):
+    study = made_up_study(tmp_path / "<b>s", LOSSES)
+    page.write(read_results(study), tmp_path)
+    assert "<h1>&lt;b&gt;s</h1>" in (tmp_path / "report.html").read_text()
