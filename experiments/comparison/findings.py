@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable
 
 from experiments.comparison.baselines import known_of
-from experiments.comparison.results import Results, Row, Run, mean_of
+from experiments.comparison.results import SHOWN, Results, Row, Run, mean_of, shown
 from experiments.comparison.statistics import LEVEL
 
 TRIGRAM = 3
@@ -41,7 +41,10 @@ def sentences(results: Results) -> list[str]:
             for name in results.rows
             if name in comparison.differences and comparison.differences[name].verdict == verdict
         ]
-        said += [f"{words}: {', '.join(names)}."] if names else []
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        said += [f"{words}: {', '.join(names[:SHOWN])}{more}."] if names else []
+    if any(_is_beaten(results, row) for row in results.rows.values()):
+        said.append("* A trigram model, which only counts, is better on the same tokens.")
     if comparison.detectable is not None:
         said.append(
             f"From seed to seed a loss differs by {comparison.noise:.4f} (standard deviation; what "
@@ -68,6 +71,11 @@ def method(results: Results) -> list[str]:
             "pooled and Holm's correction for many comparisons, one with the noise of the two "
             f"variants alone. So of studies of equal variants at most {LEVEL:.0%} have a verdict "
             'other than "can\'t tell". The intervals (95 %) agree with the verdicts.'
+        )
+    if len(shown(results)) < sum(bool(row.runs) for row in results.rows.values()):
+        said.append(
+            f"Pictures show the reference and the {SHOWN} variants of the lowest loss; the table "
+            "has all."
         )
     said.append(
         "Tokens a second are those of the steps alone, on the machine that trained them, beside "
@@ -120,12 +128,14 @@ def _mean(show: str, figure: Callable[[Run], float]) -> Callable[[Results, Row],
 
 
 def name_of(results: Results, row: Row) -> str:
-    """The variant's name, with a mark where an n-gram model is better."""
+    """The variant's name, with a mark where a trigram model is better."""
+    return row.variant.name + (" *" if _is_beaten(results, row) else "")
+
+
+def _is_beaten(results: Results, row: Row) -> bool:
+    """Whether a trigram model is better."""
     known = known_of(results.study, row.variant)
-    if known is None or not row.runs:
-        return row.variant.name
-    trigram = known["n-grams"][TRIGRAM - 1]
-    return row.variant.name + (" (a trigram is better)" if trigram < mean_of(row) else "")
+    return known is not None and bool(row.runs) and known["n-grams"][TRIGRAM - 1] < mean_of(row)
 
 
 # A column's title, and the text of its cells.
@@ -152,9 +162,12 @@ COLUMNS: dict[str, Callable[[Results, Row], str]] = {
 PRINTED = ("variant", "loss", "sd", "difference", "95 % interval", "verdict")
 
 
-def cells(results: Results, columns=tuple(COLUMNS)) -> list[list[str]]:
-    """The table's rows, the lowest loss first."""
-    return [[COLUMNS[name](results, row) for name in columns] for row in results.rows.values()]
+def cells(results: Results) -> dict[str, list[str]]:
+    """For each variant its row of the table, the lowest loss first."""
+    return {
+        name: [show(results, row) for show in COLUMNS.values()]
+        for name, row in results.rows.items()
+    }
 
 
 def baselines(results: Results) -> list[tuple[str, float]]:

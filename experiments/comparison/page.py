@@ -8,7 +8,7 @@ import plotly.io
 
 from experiments.comparison import findings
 from experiments.comparison.pictures import BETTER, UNSURE, WORSE, loss_range, mean_curve, styles
-from experiments.comparison.results import Results, mean_of, notes
+from experiments.comparison.results import Results, mean_of, notes, shown
 
 PAGE = "report.html"
 _LOSS = "loss, nats a token"
@@ -36,7 +36,7 @@ def write(results: Results, folder: Path) -> None:
     """Writes report.html into a folder."""
     texts = html.escape
     figures = []
-    if any(row.runs for row in results.rows.values()):
+    if shown(results):
         figures = [draw_curves(results), draw_costs(results, "parameters")]
         figures.append(draw_costs(results, "seconds"))
         if results.comparison is not None and results.comparison.differences:
@@ -68,9 +68,7 @@ def draw_curves(results: Results) -> go.Figure:
     """Loss against steps; a click on a name hides a variant."""
     figure = _new("Loss against steps: mean and range over the seeds", "steps", _LOSS)
     style = styles(results)
-    for name, row in results.rows.items():
-        if not row.runs:
-            continue
+    for name, row in shown(results).items():
         steps, mean, low, high = mean_curve(row)
         look = style[name]
         band = {"legendgroup": name, "showlegend": False, "hoverinfo": "skip", "mode": "lines"}
@@ -101,7 +99,7 @@ def draw_differences(results: Results) -> go.Figure:
         "difference in loss, nats a token (left is better)",
         "",
     )
-    names = [name for name in results.rows if name in results.comparison.differences][::-1]
+    names = [name for name in shown(results) if name in results.comparison.differences][::-1]
     for verdict, colour in (("better", BETTER), ("worse", WORSE), ("can't tell", UNSURE)):
         found = {name: results.comparison.differences[name] for name in names}
         chosen = {
@@ -136,14 +134,12 @@ def draw_costs(results: Results, what: str) -> go.Figure:
     titles = {"parameters": "parameters", "seconds": "seconds of training, evaluations left out"}
     figure = _new(f"Loss against {titles[what]}", titles[what], _LOSS)
     style = styles(results)
-    for name, row in results.rows.items():
+    for name, row in shown(results).items():
         runs = list(row.runs.values())
         values = [
             run.parameters if what == "parameters" else run.evaluations["seconds"][-1]
             for run in runs
         ]
-        if not runs:
-            continue
         look = {"color": style[name]["color"], "symbol": _MARKERS[style[name]["marker"]]}
         hover = f"{name}<br>%{{x:,.0f}}<br>loss %{{y:.4f}}<extra></extra>"
         common = {"legendgroup": name, "mode": "markers", "hovertemplate": hover}
@@ -171,8 +167,8 @@ def _table(results):
     head = "".join(f"<th>{html.escape(name)}</th>" for name in findings.COLUMNS)
     lines = [f'<div class="wide"><table><tr>{head}</tr>']
     verdict = list(findings.COLUMNS).index("verdict")
-    for row, cells in zip(results.rows.values(), findings.cells(results), strict=True):
-        kind = ' class="reference"' if row is results.reference else ""
+    for name, cells in findings.cells(results).items():
+        kind = ' class="reference"' if name == results.study.reference else ""
         texts = [f"<td>{html.escape(cell)}</td>" for cell in cells]
         if cells[verdict] in ("better", "worse"):
             texts[verdict] = f'<td class="{cells[verdict]}">{cells[verdict]}</td>'

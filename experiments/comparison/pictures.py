@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.comparison.findings import baselines
-from experiments.comparison.results import Results, Row, mean_of
+from experiments.comparison.results import Results, Row, mean_of, shown
 from experiments.pictures import look
 
 BETTER, WORSE, UNSURE = "#0072B2", "#D55E00", "#737373"
@@ -14,7 +14,7 @@ BETTER, WORSE, UNSURE = "#0072B2", "#D55E00", "#737373"
 
 def write(results: Results, folder: Path) -> dict[str, str]:
     """Draws the pictures into a folder; returns their names, and what each shows."""
-    if not any(row.runs for row in results.rows.values()):
+    if not shown(results):
         return {}
     pictures = {
         "loss.png": ("Loss against steps: mean and range over the seeds", draw_curves(results)),
@@ -30,7 +30,8 @@ def write(results: Results, folder: Path) -> dict[str, str]:
 
 def styles(results: Results) -> dict[str, dict]:
     """For each variant what sets its line apart; the same in every picture."""
-    return {name: look(number) for number, name in enumerate(results.study.variants)}
+    names = [name for name in results.study.variants if name in shown(results)]
+    return {name: look(number) for number, name in enumerate(names)}
 
 
 def mean_curve(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -49,7 +50,7 @@ def mean_curve(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 def loss_range(results: Results) -> tuple[float, float]:
     """From where to where losses are shown: not the first ones, beside which all would be flat."""
-    means = [mean_curve(row)[1] for row in results.rows.values() if row.runs]
+    means = [mean_curve(row)[1] for row in shown(results).values()]
     low, high = min(mean.min() for mean in means), max(mean[len(mean) // 4] for mean in means)
     margin = max(high - low, 1e-3) * 0.1
     return low - margin, high + margin
@@ -59,9 +60,7 @@ def draw_curves(results: Results) -> Figure:
     """Loss against steps: the mean over the seeds as a line, their range as a band."""
     figure, axes = _new(results, height=5)
     style = styles(results)
-    for name, row in results.rows.items():
-        if not row.runs:
-            continue
+    for name, row in shown(results).items():
         steps, mean, low, high = mean_curve(row)
         marks = max(len(steps) // 8, 1)
         axes.plot(steps, mean, label=name, markevery=marks, **style[name])
@@ -84,12 +83,9 @@ def draw_curves(results: Results) -> Figure:
 
 def draw_differences(results: Results) -> Figure:
     """The forest plot: each variant's difference to the reference, with its interval."""
-    found = {
-        name: difference
-        for name, difference in results.comparison.differences.items()
-        if difference.mean is not None
-    }
-    names = [name for name in results.rows if name in found][::-1]  # the lowest loss on top
+    found = results.comparison.differences
+    names = [name for name in shown(results) if name in found and found[name].pairs]
+    names.reverse()  # the lowest loss on top
     figure, axes = _new(results, height=1.6 + 0.42 * len(names))
     for place, name in enumerate(names):
         difference = found[name]
@@ -118,9 +114,7 @@ def draw_costs(results: Results) -> Figure:
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     style = styles(results)
-    for name, row in results.rows.items():
-        if not row.runs:
-            continue
+    for name, row in shown(results).items():
         look = {"color": style[name]["color"], "marker": style[name]["marker"]}
         losses = [run.loss for run in row.runs.values()]
         for axes, values in (

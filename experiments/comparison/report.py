@@ -6,7 +6,7 @@ import os
 from experiments import cli
 from experiments.comparison import findings, mean_rows, page, pictures
 from experiments.comparison.known_results import KnownResult
-from experiments.comparison.results import Results, mean_of, notes
+from experiments.comparison.results import Results, mean_of, notes, shown
 from experiments.comparison.study import Study, typed
 from experiments.comparison.trial import OUTPUT, call_in_process
 from experiments.console import console, make_table
@@ -20,7 +20,7 @@ def write(results: Results) -> None:
     names = pictures.write(results, folder)
     lines = [f"# {folder.name}", ""]
     lines += [f"{sentence}\n" for sentence in findings.sentences(results)]
-    lines += [*_markdown(list(findings.COLUMNS), findings.cells(results)), ""]
+    lines += [*_markdown(list(findings.COLUMNS), findings.cells(results).values()), ""]
     lines += [*[f"- {note}" for note in notes(results)], ""]
     lines += [f"![{what}]({name})\n" for name, what in names.items()]
     baselines = [[name, f"{loss:.4f}"] for name, loss in findings.baselines(results)]
@@ -40,10 +40,15 @@ def write(results: Results) -> None:
 def print_summary(results: Results) -> None:
     """Prints the table's first columns, what is known, and where the rest is."""
     table = make_table(*findings.PRINTED, gap=2)
-    for cells in findings.cells(results, findings.PRINTED):
-        table.add_row(*cells)
+    places = [list(findings.COLUMNS).index(column) for column in findings.PRINTED]
+    cells = findings.cells(results)
+    for name in shown(results):
+        table.add_row(*(cells[name][place] for place in places))
     console.print()
     console.print(table)
+    left_out = len(cells) - table.row_count
+    if left_out:
+        console.print(f"... and {left_out} more: see the report")
     console.print()
     for sentence in (*findings.sentences(results), *notes(results)):
         console.print(sentence)

@@ -94,6 +94,19 @@ class Results(NamedTuple):
         return found.get(row.variant.name)
 
 
+SHOWN = 12
+
+
+def shown(results: Results) -> dict[str, Row]:
+    """The rows that pictures show: those with a finished trial, the best twelve and the reference.
+
+    More can't be told apart at a glance.
+    """
+    rows = [name for name, row in results.rows.items() if row.runs]
+    chosen = {*rows[:SHOWN], results.study.reference}
+    return {name: results.rows[name] for name in rows if name in chosen}
+
+
 def mean_of(row: Row, figure: Callable[[Run], float] = lambda run: run.loss) -> float:
     """The mean of a figure over a row's seeds; nan without a finished trial."""
     return statistics.fmean(map(figure, row.runs.values())) if row.runs else math.nan

@@ -6,6 +6,7 @@ Importing this module does not import Keras.
 import argparse
 import dataclasses
 import difflib
+import functools
 import itertools
 import json
 import re
@@ -295,6 +296,7 @@ def _flags_of(name: str, text: str) -> tuple[str, ...]:
     return flag_of(name), text
 
 
+@functools.cache
 def typed(name: str, text: str):
     """A value that varies, from its text; a UsageError says what it can be."""
     value = getattr(make_parser().parse_args(_flags_of(name, text)), name)

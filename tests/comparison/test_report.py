@@ -23,7 +23,8 @@ def results(tmp_path):
 def cells(results):
     """By variant, its cells by the column's name."""
     return {
-        row[0]: dict(zip(findings.COLUMNS, row, strict=True)) for row in findings.cells(results)
+        name: dict(zip(findings.COLUMNS, row, strict=True))
+        for name, row in findings.cells(results).items()
     }
 
 
@@ -105,8 +106,9 @@ def test_a_model_that_a_trigram_beats_is_marked(tmp_path):
     known = {"tokens": 100, "characters": 200, "uniform": 4.0, "n-grams": [3, 2, 1.6, 1.5]}
     study.baselines = dict.fromkeys(baselines.missing(study), known)
     results = read_results(study)
-    marked = [name for name in cells(results) if "a trigram is better" in name]
-    assert marked == ["position=none (a trigram is better)"]
+    marked = [row["variant"] for row in cells(results).values() if "*" in row["variant"]]
+    assert marked == ["position=none *"]
+    assert "* A trigram model" in " ".join(findings.sentences(results))
     bits = cells(results)["position=rotary"]["bits/char"]
     assert bits == f"{1.5 / 0.693147 / 2:.3f}"  # two characters a token
     assert findings.baselines(results)[0] == ("4-gram", 1.5)
