@@ -44,6 +44,10 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_intermixed_args(self, args: Sequence[str], namespace=None):
         return super().parse_intermixed_args(dashed(args), namespace)
 
+    def print_help(self, file=None):
+        # argparse's own swallows the error of a pipe whose reader has gone.
+        (file or sys.stdout).write(self.format_help())
+
     def error(self, message: str):
         raise UsageError(message)
 
