@@ -217,7 +217,7 @@ def judge_induction(trials: Trials) -> Verdict:
     _draw_level(axes, half, "half of it")
     _draw_level(axes, INDUCTION_LOSS, f"{INDUCTION_LOSS}")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
     return Verdict(claims, axes.figure)
 
 
@@ -302,7 +302,7 @@ def judge_long(trials: Trials) -> Verdict:
         )
     )
     axes.axvline(length, color="black", linewidth=1, linestyle=":")
-    axes.annotate(f" trained on {length}", (length, 0.97), xycoords=("data", "axes fraction"))
+    axes.annotate(f" trained on {length}", (length, 0.03), xycoords=("data", "axes fraction"))
     axes.set_ylim(bottom=0)
     axes.legend()
     return Verdict(claims, axes.figure)
@@ -400,8 +400,8 @@ _RESULTS = (
             *("--corpus", "induction", "--model", "decoder", "--context-length", "64"),
             *("--dff", "0", "--num-heads", "4", "--d-model", "64", "--position", "rotary"),
             *("--norm-placement", "pre", "--dropout", "0", "--learning-rate", "3e-3"),
-            *("--batch-size", "32", "--validation-split", "0.05", "--steps", "500"),
-            *("--vary", "num_layers=1,2", "--seeds", "2"),
+            *("--batch-size", "32", "--validation-split", "0.05", "--steps", "1000"),
+            *("--vary", "num_layers=1,2", "--seeds", "1"),
         ),
         judge=judge_induction,
     ),
