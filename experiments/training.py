@@ -161,12 +161,11 @@ def fit(
     Args:
         settings, data, model: what to train.
         folder: the run's folder.
-        progress: what shows how far it has come. Default None: a bar on the terminal.
+        progress: that of `make_callbacks`.
     """
     for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
         leftover.unlink()
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
-    progress = callbacks.ProgressBar(console) if progress is None else progress
     watchers = make_callbacks(settings, data, folder, evaluation_data, progress)
     _, batches = spans(settings, data)
     path = folder / runs.CHECKPOINT
@@ -244,9 +243,15 @@ def make_callbacks(
     data: Data,
     folder: Path,
     evaluation_data,
-    progress: keras.callbacks.Callback,
+    progress: keras.callbacks.Callback | None = None,
 ) -> list[keras.callbacks.Callback]:
-    """What watches a run: checkpoints, TensorBoard's dashboards, the progress."""
+    """What watches a run: checkpoints, TensorBoard's dashboards, the progress.
+
+    Args:
+        settings, data, folder: of the run.
+        evaluation_data: what is evaluated where nothing is kept for validation.
+        progress: what shows how far the run has come. Default None: a bar on the terminal.
+    """
     span, batches = spans(settings, data)
     count = math.ceil(batches / span)
     if settings.attention_every is None:
@@ -275,7 +280,7 @@ def make_callbacks(
             scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
         callbacks.SamplePredictions(scalars.train, data.samples),
-        progress,
+        callbacks.ProgressBar(console) if progress is None else progress,
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]

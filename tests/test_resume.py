@@ -118,6 +118,14 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
                     np.testing.assert_equal(cut[tag], values, err_msg=tag)
     whole, cut = (json.loads((logs / run / runs.RESULTS).read_text()) for run in ("whole", "cut"))
     assert whole == cut
+    whole, cut = (json.loads((logs / run / runs.TRAINING).read_text()) for run in ("whole", "cut"))
+    for course in (whole, cut):  # seconds differ
+        assert course["evaluations"]["seconds"] == sorted(course["evaluations"]["seconds"])
+        course["evaluations"].pop("seconds")
+        assert course.pop("seconds") > 0
+        course.pop("timed_steps")  # the first batch after each start is not timed
+    assert whole == cut
+    assert len(whole["evaluations"]["losses"]) > 1
     assert not list(folder.glob(".*"))
 
 

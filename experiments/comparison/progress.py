@@ -11,15 +11,19 @@ EVERY_SECONDS = 0.5
 
 
 class ProgressFile(keras.callbacks.Callback):
-    """Writes the steps made, the steps to make and the last losses to a file, twice a second.
+    """Writes the steps made, the steps to make and the last loss to a file, twice a second.
 
     Args:
         path: the file, JSON.
+        begin: when the trial began, by `time.perf_counter`: the file says after how many seconds
+            the first step was made.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, begin: float):
         super().__init__()
         self.path = path
+        self.begin = begin
+        self._first_step_after = None
 
     def on_train_begin(self, logs=None):
         self._epoch, self._next = 0, 0.0
@@ -28,6 +32,8 @@ class ProgressFile(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
+        if self._first_step_after is None:
+            self._first_step_after = time.perf_counter() - self.begin
         if time.perf_counter() >= self._next:
             self._next = time.perf_counter() + EVERY_SECONDS
             steps = self.params["steps"]
@@ -35,5 +41,6 @@ class ProgressFile(keras.callbacks.Callback):
                 "step": self._epoch * steps + batch + 1,
                 "steps": self.params["epochs"] * steps,
                 "loss": (logs or {}).get("loss"),
+                "first_step_after": self._first_step_after,
             }
             runs.write_json(self.path, progress)

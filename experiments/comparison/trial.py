@@ -18,6 +18,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
@@ -78,6 +79,7 @@ def train(trial: Trial) -> None:
         Stopped: it was told to stop (SIGTERM).
         UsageError, CorpusError: it can't be trained.
     """
+    begin = time.perf_counter()
     if runs.is_finished(trial.folder):
         return
     settings, _ = parse_settings(trial.arguments)
@@ -94,7 +96,7 @@ def train(trial: Trial) -> None:
     data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
     training.open_folder(settings, corpus, model, resumed=trial.folder)
-    progress = ProgressFile(trial.folder / PROGRESS)
+    progress = ProgressFile(trial.folder / PROGRESS, begin)
     outcome = training.fit(settings, data, model, trial.folder, progress)
     if outcome.diverged_at is not None:
         raise UsageError(f"the loss is no number after step {outcome.diverged_at:,}")

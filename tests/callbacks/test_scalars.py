@@ -45,6 +45,20 @@ def test_scalars_are_those_of_keras(tmp_path):
     assert list(validation["evaluation_loss_vs_iterations"]) == [4, 8, 12]
 
 
+def test_the_course_of_a_training_is_kept_and_gone_on_with(tmp_path):
+    scalars = Scalars(tmp_path)
+    write_scalars(scalars, tmp_path)
+    updates, seconds, batches = zip(*scalars.epochs, strict=True)
+    assert updates == (4, 8, 12)
+    assert batches == (3, 4, 4)  # the very first one compiles
+    assert min(seconds) > 0
+    later = Scalars(tmp_path)
+    later.set_state(scalars.get_state())
+    assert later.epochs == scalars.epochs
+    later.set_state({"train": {}, "validation": {}})  # of an earlier version
+    assert later.epochs == []
+
+
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_the_loss_of_every_few_steps_is_the_mean_of_their_batches(tmp_path, every):
     batches = Losses()
