@@ -162,8 +162,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
         convolution = getattr(self, name)
         if convolution is None:
             return x
-        before = None if cache is None else cache.extend_inputs(name, x)
-        return convolution(x, before=before)
+        extended = None if cache is None else cache.extend_inputs(name, x)  # (B, K - 1 + T, D)
+        return convolution(x, extended=extended)
 
     def _norm_before(self, norm, x):
         return norm(x) if self.norm_first else x

@@ -83,10 +83,10 @@ class KeyValueCache:
             inputs: floats, (B, T, D).
 
         Returns:
-            What it read of the K - 1 positions before them, (B, K - 1, D).
+            These, after those of the K - 1 positions before them, (B, K - 1 + T, D).
         """
-        batch_size, length, width = ops.shape(self.inputs[name])
-        past = length - self.length  # K - 1
+        past = self.inputs[name].shape[1] - self.length  # K - 1
         kept = ops.slice_update(self.inputs[name], (0, self.start + past, 0), inputs)
         self.inputs[name] = kept
-        return ops.slice(kept, (0, self.start, 0), (batch_size, past, width))
+        batch_size, length, width = ops.shape(inputs)
+        return ops.slice(kept, (0, self.start, 0), (batch_size, past + length, width))

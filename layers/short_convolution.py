@@ -30,8 +30,8 @@ class ShortConvolution(keras.layers.Layer):
 
     Call arguments:
         inputs: floats, (B, T, D).
-        before: what comes before them, where that was read already: the inputs of the K - 1
-            positions to the left, floats, (B, K - 1, D). Default None: nothing, or zeros.
+        extended: the inputs once more, after those of the K - 1 positions to their left, where
+            these were read before: floats, (B, K - 1 + T, D). Default None: nothing is to the left.
 
     Returns:
         Floats, (B, T, D).
@@ -61,16 +61,14 @@ class ShortConvolution(keras.layers.Layer):
             shape=(self.kernel_size, 1, inputs_shape[-1]), initializer="zeros", name="kernel"
         )  # (K, 1, D)
 
-    def call(self, inputs, before=None):
+    def call(self, inputs, extended=None):
         length, past = ops.shape(inputs)[1], self.kernel_size - 1
-        if before is None:
-            x = ops.pad(inputs, [(0, 0), (past, 0), (0, 0)])  # (B, K - 1 + T, D)
-        else:
-            x = ops.concatenate([before, inputs], axis=1)
+        if extended is None:
+            extended = ops.pad(inputs, [(0, 0), (past, 0), (0, 0)])  # (B, K - 1 + T, D)
         kernel = ops.cast(self.kernel, inputs.dtype)
         return inputs + sum(
-            kernel[i] * x[:, past - i : past - i + length] for i in range(self.kernel_size)
-        )
+            kernel[i] * extended[:, past - i : past - i + length] for i in range(self.kernel_size)
+        )  # (B, T, D)
 
     def empty_inputs(self, batch_size: int, length: int):
         """What a `KeyValueCache` keeps for texts that begin, with room for `length` tokens each.

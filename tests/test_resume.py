@@ -21,6 +21,7 @@ TEXT = 60 * "one two three four five six seven eight\n"
 # Small, with much Dropout, and with all that changes from step to step.
 FLAGS = [
     *("--model", "decoder", "--tokenizer", "char", "--layers", "1", "--dropout", "0.4"),
+    *("--convolution", "both"),
     *("--steps", "130", "--eval-every", "20", "--context-length", "16", "--jit", "off"),
     *("--warmup-steps", "10", "--decay", "cosine", "--optimizer", "adamw", "--clip-norm", "1"),
     *("--accumulate", "2", "--patience", "50", "--weight-decay", "0.1", "--average", "0.8"),

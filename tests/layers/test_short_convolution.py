@@ -22,7 +22,7 @@ class TestShortConvolutionThatGoesOn(LayerChecks):
     case = Case(
         ShortConvolution,
         arguments={"kernel_size": 6},
-        inputs={"inputs": floats(2, 4, 6), "before": floats(2, 5, 6, seed=1)},
+        inputs={"inputs": floats(2, 4, 6), "extended": floats(2, 9, 6, seed=1)},
         output_shapes=[("B", "T", 6)],
         num_weights=1,
         is_variant=True,
@@ -64,8 +64,8 @@ def test_a_position_changes_itself_and_the_few_after_it_alone(position):
 @pytest.mark.parametrize("first", [1, 2, 4])
 def test_it_goes_on_where_it_ended(first):
     layer, x = make(), floats(2, 5, 3)
-    before = np.concatenate([np.zeros((2, 3, 3), "float32"), x[:, :first]], axis=1)[:, -3:]
-    rest = layer(x[:, first:], before=before)
+    extended = np.concatenate([np.zeros((2, 3, 3), "float32"), x], axis=1)[:, first:]
+    rest = layer(x[:, first:], extended=extended)
     np.testing.assert_allclose(to_numpy(rest), to_numpy(layer(x))[:, first:], atol=1e-6)
 
 

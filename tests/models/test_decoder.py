@@ -27,15 +27,11 @@ COMBINATIONS = [
 
 def pairwise(combinations):
     """A few combinations in which every two values of two switches meet."""
-    missing = {
-        pair
-        for combination in combinations
-        for pair in itertools.combinations(combination.items(), 2)
-    }
+    pairs = [frozenset(itertools.combinations(c.items(), 2)) for c in combinations]
+    missing = set().union(*pairs)
     chosen = []
     while missing:
-        pairs = [set(itertools.combinations(c.items(), 2)) & missing for c in combinations]
-        best = max(range(len(pairs)), key=lambda number: len(pairs[number]))
+        best = max(range(len(pairs)), key=lambda number: len(pairs[number] & missing))
         chosen.append(combinations[best])
         missing -= pairs[best]
     return chosen
