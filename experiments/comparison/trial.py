@@ -34,6 +34,7 @@ from experiments.settings import parse_settings
 
 OUTPUT, PROGRESS, STOP = "output.txt", "progress.json", "stop"
 POLL_SECONDS = 0.1
+COMPILED_BYTES = 2e9  # a variant takes some 5 MB
 _lock = threading.Lock()
 
 
@@ -116,8 +117,23 @@ def keep_compiled(threads: int | None) -> None:
     folder = cache_folder() / "compiled" / name
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
+        _keep_latest(folder.parent, COMPILED_BYTES)
         flags = os.environ.get("TF_XLA_FLAGS", "")
         os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
+
+
+def _keep_latest(folder, most_bytes):
+    """Deletes the oldest files below a folder, so that the others take no more than so many bytes.
+
+    Another process may do the same.
+    """
+    files = [(path.stat(), path) for path in folder.glob("*/*")]
+    files.sort(key=lambda file: file[0].st_mtime, reverse=True)
+    total = 0
+    for status, path in files:
+        total += status.st_size
+        if total > most_bytes:
+            path.unlink(missing_ok=True)
 
 
 def call_in_process(function: Callable, *arguments, place: str, output: Path) -> Ending:
