@@ -175,6 +175,20 @@ def test_bad_input_is_one_line(flags, message, tmp_path):
     assert not list(tmp_path.glob("*/*=*"))
 
 
+def test_without_dask_a_scheduler_is_refused_with_what_to_install(tmp_path):
+    code = (
+        "import sys; sys.modules['distributed'] = None; import compare; from experiments import cli"
+        f"; sys.argv[1:] = ['--vary', 'dropout=0', '--scheduler', 'x', '--logs', {str(tmp_path)!r}]"
+        "; cli.run(compare.main)"
+    )
+    result = run_script("-c", code)
+    assert result.returncode == 2
+    assert "argument --scheduler: expected the package distributed" in result.stderr
+    assert "pip install distributed" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def cluster(tmp_path):
     """A real Dask scheduler and two real workers on loopback: its address and their processes."""

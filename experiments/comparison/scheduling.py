@@ -42,8 +42,8 @@ def open_executor(
     if study.threads is None:
         cores = 1 if scheduler else machine.cores()
         study.threads = study.settings.threads or max(cores // workers, 1)
-    runs.open_study_folder(study.folder)
     with _dask(scheduler) if scheduler else _local(workers) as executor:
+        runs.open_study_folder(study.folder)
         study.save()
         yield executor
 
