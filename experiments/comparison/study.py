@@ -181,7 +181,7 @@ class Study:
             seed,
             folder,
             (*variant.arguments, "--seed", str(seed), *threads, "--logs", str(self.folder)),
-            {**hparams, "seed": seed},
+            {**hparams, "seed": str(seed)},  # a word, as "mean of 3" is in TensorBoard
         )
 
 
