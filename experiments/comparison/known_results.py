@@ -398,10 +398,12 @@ _RESULTS = (
         expected="two layers of attention alone foresee repeated random tokens; one layer can't",
         flags=(
             *("--corpus", "induction", "--model", "decoder", "--context-length", "64"),
-            *("--dff", "0", "--num-heads", "4", "--d-model", "64", "--position", "rotary"),
+            # With rotary positions one layer finds another way in the end, since the tokens of a
+            # period differ: the next one is the one that was not seen for longest.
+            *("--dff", "0", "--num-heads", "4", "--d-model", "64", "--position", "learned"),
             *("--norm-placement", "pre", "--dropout", "0", "--learning-rate", "3e-3"),
-            *("--batch-size", "32", "--validation-split", "0.05", "--steps", "1000"),
-            *("--vary", "num_layers=1,2", "--seeds", "1"),
+            *("--batch-size", "32", "--validation-split", "0.05", "--steps", "600"),
+            *("--vary", "num_layers=1,2", "--seeds", "2"),
         ),
         judge=judge_induction,
     ),
