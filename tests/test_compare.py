@@ -139,6 +139,7 @@ def test_a_trial_that_fails_is_a_row_that_says_why(tmp_path):
     assert "num_heads=1, seed 0: the loss is no number" in (tmp_path / "s/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_in_good_order(tmp_path):
     command = ("compare.py", *FLAGS, "--epochs", 3000, "--seeds", 1, "--logs", tmp_path)
     process = start(*command, "--workers", 1)

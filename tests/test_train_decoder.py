@@ -120,6 +120,7 @@ def test_it_trains_for_steps_with_warm_up_and_decay(tmp_path):
     assert model.generate("one", 5, jit_compile=False)[0].startswith("one")
 
 
+@pytest.mark.slow
 def test_a_made_text_is_learned_line_by_line_and_scored(tmp_path):
     arguments = (
         *("train.py", "--model", "decoder", "--corpus", "sort", "--dff", 0, "--jit", "off"),
@@ -130,7 +131,7 @@ def test_a_made_text_is_learned_line_by_line_and_scored(tmp_path):
     assert "sort: 4 words known, 3,936 tokens to train on, 438 to validate on" in result.stdout
     path = str(tmp_path / "run" / "best.keras")
     model = cli.load_model(path)
-    score = evaluation.score_model(path, model)
+    score = evaluation.evaluate_model(path, model).score
     assert score.text == "the last 10% of sort"
     assert score.loss < 1.5
     row = next(line for line in result.stdout.splitlines() if line.startswith("best.keras"))

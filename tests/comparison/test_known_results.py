@@ -71,6 +71,7 @@ def test_known_results_are_listed_without_keras():
 FEW = {"induction": ["num_layers=2"], "positions": ["position=none", "position=rotary"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("result", KNOWN_RESULTS.values(), ids=KNOWN_RESULTS)
 def test_models_that_were_not_trained_do_not_pass(result, tmp_path, monkeypatch):
     monkeypatch.setattr(token_losses, "has_xla", lambda: False)  # compiling takes longest
