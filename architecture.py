@@ -196,6 +196,8 @@ class Architecture:
         if self.num_kv_heads is not None and self.num_heads % self.num_kv_heads:
             wanted = f"a divisor of `num_heads` {self.num_heads}"
             raise SettingError("num_kv_heads", wanted, self.num_kv_heads)
+        if not self.dff and self.convolution in ("feed_forward", "both"):
+            raise SettingError("convolution", "none or attention with `dff` 0", self.convolution)
         head_dim = self.d_model // self.num_heads
         if self.position == "rotary" and head_dim % 2:
             wanted = f"an even multiple of `num_heads` {self.num_heads} with `position` rotary"

@@ -79,7 +79,7 @@ def make_encoder_layer(a: Architecture, number: int, dtype=None) -> TransformerE
     """Layer number `number`, counted from 1."""
     convolutions = {
         f"{place}_convolution": ShortConvolution(name=f"{place}_convolution", dtype=dtype)
-        for place in (("attention", "feed_forward") if a.dff else ("attention",))
+        for place in ("attention", "feed_forward")
         if a.convolution in (place, "both")
     }
     return TransformerEncoderLayer(

@@ -113,6 +113,10 @@ def test_attention_alone_is_a_layer_whose_feed_forward_network_gives_nothing(nor
         ({"attention": 16}, "`attention` must be a layer. Received: attention=16"),
         ({"attention_convolution": 4}, "`attention_convolution` must be a layer. Received: .*=4"),
         ({"feed_forward": 64}, "`feed_forward` must be a layer. Received: feed_forward=64"),
+        (
+            {"feed_forward": None, "feed_forward_convolution": ShortConvolution(3)},
+            "`feed_forward_convolution` must be None without `feed_forward`. Received: .*Short",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(arguments, message):

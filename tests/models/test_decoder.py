@@ -37,7 +37,11 @@ def pairwise(combinations):
     return chosen
 
 
-VARIANTS = [*pairwise(COMBINATIONS), *({**COMBINATIONS[n], "dff": 0} for n in (0, -1))]
+VARIANTS = [
+    *pairwise(COMBINATIONS),
+    {**COMBINATIONS[0], "dff": 0},
+    {**COMBINATIONS[-1], "dff": 0, "convolution": "attention"},
+]
 TOKEN_IDS = np.array([[2, 3, 4, 5, 6], [9, 8, 7, 1, 2]], "int32")
 
 

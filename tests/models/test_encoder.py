@@ -221,6 +221,10 @@ def test_the_config_makes_an_equal_model(tokenizer):
         ({"d_model": 0}, "`d_model` must be a whole number of at least 1. Received: d_model=0"),
         ({"dff": -1}, "`dff` must be a whole number of at least 0. Received: dff=-1"),
         (
+            {"dff": 0, "convolution": "both"},
+            "`convolution` must be none or attention with `dff` 0. Received: convolution='both'",
+        ),
+        (
             {"num_heads": 0},
             "`num_heads` must be a whole number of at least 1. Received: num_heads=0",
         ),
