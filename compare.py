@@ -10,7 +10,8 @@ from pathlib import Path
 
 from experiments import cli
 from experiments.comparison.known_results import KNOWN_RESULTS
-from experiments.comparison.study import open_study, read_seeds, read_vary
+from experiments.comparison.study import open_study
+from experiments.comparison.varying import read_seeds, read_vary
 from experiments.settings import is_folder_name, parse_settings
 
 # What `python compare.py` alone does.
@@ -106,8 +107,8 @@ def main(argv: Sequence[str]) -> int:
         flags.only_one_at_a_time,
         flags.reference,
     )
-    for source in dict.fromkeys(variant.settings.corpus for variant in study.variants.values()):
-        cli.find_corpus(source)
+    sources = {variant.settings.corpus for variant in study.variants.values()}
+    study.keep_texts({source: cli.find_corpus(source).sha256 for source in sorted(sources)})
     from experiments.comparison import display, scheduling  # only now: errors come first
     from experiments.console import console
 

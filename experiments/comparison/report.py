@@ -7,8 +7,9 @@ from experiments import cli
 from experiments.comparison import findings, mean_rows, page, pictures
 from experiments.comparison.known_results import KnownResult
 from experiments.comparison.results import Results, mean_of, notes, shown
-from experiments.comparison.study import Study, typed
+from experiments.comparison.study import Study
 from experiments.comparison.trial import OUTPUT, call_in_process
+from experiments.comparison.varying import typed
 from experiments.console import console, make_table
 
 REPORT, JUDGED = "report.md", "known-result.png"

@@ -3,10 +3,7 @@
 Importing this module does not import Keras.
 """
 
-import argparse
 import dataclasses
-import difflib
-import functools
 import itertools
 import json
 import re
@@ -16,11 +13,10 @@ from typing import NamedTuple
 
 from experiments import runs
 from experiments.cli import UsageError, flag_of
+from experiments.comparison.varying import FIXED, canonical, flags_of, show, typed
 from experiments.settings import FIELDS, Settings, make_parser, parse_settings
 
 STUDY = "study.json"
-_SWITCHES = {"yes": True, "true": True, "no": False, "false": False}
-_FIXED = ("logs", "seed", "threads")  # the study decides these, for all of its trials
 _NO_PART = ("run_name", "resume", "list_presets", "dry_run")  # of a trial's flags
 
 
@@ -75,6 +71,7 @@ class Study:
         threads: how many threads an operation of a trial may use. Default None: as `train.py` does.
         failures: by the name of a trial's folder, why it failed.
         baselines: what is known of the texts without a model, see `baselines`.
+        texts: by corpus the hash of its text; of the base under "" where the corpus does not vary.
 
     Raises:
         UsageError: flags that can't be, or that cancel what varies.
@@ -99,7 +96,7 @@ class Study:
     ):
         self.folder = Path(folder)
         self.base = tuple(base)
-        self.vary = {name: _canonical(name, texts) for name, texts in vary.items()}
+        self.vary = {name: canonical(name, texts) for name, texts in vary.items()}
         for name, texts in self.vary.items():
             twice = [text for text in texts if texts.count(text) > 1]
             if twice:
@@ -109,6 +106,7 @@ class Study:
         self.threads = None
         self.failures = {}
         self.baselines = {}
+        self.texts = {}
         _check_base(self.base, self.vary)
         self.settings, _ = parse_settings(self.base)
         self.variants = {variant.name: variant for variant in self._make_variants()}
@@ -124,6 +122,23 @@ class Study:
             self._trial(variant, seed) for seed in self.seeds for variant in self.variants.values()
         ]
 
+    def keep_texts(self, hashes: dict[str, str]) -> None:
+        """Sees to it that all trials learn from the same text.
+
+        Args:
+            hashes: by corpus, as the flags name it, the hash of its text.
+
+        Raises:
+            UsageError: a text has changed since the study was begun.
+        """
+        for source, sha256 in hashes.items():
+            name = source if "corpus" in self.vary else ""
+            if self.texts.setdefault(name, sha256) != sha256:
+                raise UsageError(
+                    f"argument --corpus: {source} is not the text that {self.folder} was begun on, "
+                    "or has changed since"
+                )
+
     def save(self) -> None:
         """Writes study.json, from which the study can be gone on with."""
         content = {
@@ -136,6 +151,7 @@ class Study:
             "settings": _identity(self.settings),
             "failures": self.failures,
             "baselines": self.baselines,
+            "texts": self.texts,
         }
         runs.write_json(self.folder / STUDY, content)
 
@@ -147,12 +163,12 @@ class Study:
         yield self._variant({})
         for name, values in self.vary.items():
             for value in values:
-                if name == "preset" or value != _show(getattr(self.settings, name)):
+                if name == "preset" or value != show(getattr(self.settings, name)):
                     yield self._variant({name: value})
 
     def _variant(self, values):
         name = ",".join(f"{name}={value}" for name, value in values.items()) or "base"
-        flags = [flag for pair in values.items() for flag in _flags_of(*pair)]
+        flags = [flag for pair in values.items() for flag in flags_of(*pair)]
         arguments = (*self.base, *flags)
         try:
             settings, _ = parse_settings(arguments)
@@ -162,6 +178,13 @@ class Study:
         return Variant(name, values, arguments, settings)
 
     def _check_variants(self):
+        folders = {}
+        for name in self.variants:
+            other = folders.setdefault(_folder_name(name), name)
+            if other != name:
+                raise UsageError(
+                    f"argument --vary: expected values whose folders differ, got {other} and {name}"
+                )
         seen = {}
         for name, variant in self.variants.items():
             other = seen.setdefault(str(variant.settings), name)
@@ -174,7 +197,7 @@ class Study:
     def _trial(self, variant, seed):
         stem = f"{variant.name}," if variant.values else ""
         hparams = {name: typed(name, text) for name, text in variant.values.items()}
-        folder = self.folder / re.sub(r"[^\w.,=+-]+", "_", f"{stem}seed={seed}")
+        folder = self.folder / _folder_name(f"{stem}seed={seed}")
         threads = () if self.threads is None else ("--threads", str(self.threads))
         return Trial(
             variant.name,
@@ -212,7 +235,7 @@ def open_study(
         names = ", ".join(saved["vary"]) or "nothing"
         how = ", one at a time" if saved["one_at_a_time"] else ""
         raise _other_study(folder, f"what varies there is {names}{how}")
-    vary = {name: _union(saved["vary"][name], _canonical(name, vary[name])) for name in vary}
+    vary = {name: _union(saved["vary"][name], canonical(name, vary[name])) for name in vary}
     reference = saved["reference"] if reference is None else reference
     study = Study(folder, base, vary, _union(saved["seeds"], seeds), one_at_a_time, reference)
     for name, value in _identity(study.settings).items():
@@ -222,96 +245,17 @@ def open_study(
     study.threads = saved["threads"]
     study.failures = saved["failures"]
     study.baselines = saved["baselines"]
+    study.texts = saved["texts"]
+    if study.settings.threads not in (None, study.threads):
+        raise UsageError(
+            f"argument --threads: expected {study.threads}, as the study has it, got "
+            f"{study.settings.threads}"
+        )
     return study
 
 
-def read_vary(texts: Sequence[str]) -> dict[str, list[str]]:
-    """What `--vary NAME=VALUE,VALUE` says, by the settings' own names.
-
-    Raises:
-        UsageError: an unknown setting, one that is given twice, or no value.
-
-    Example:
-
-    >>> read_vary(["heads=1,4", "position=rotary"])
-    {'num_heads': ['1', '4'], 'position': ['rotary']}
-    """
-    names = {"preset": "preset"} | {name: name for name in FIELDS if name not in _FIXED}
-    for name, field in FIELDS.items():
-        if name not in _FIXED:
-            names |= {alias[2:].replace("-", "_"): name for alias in field.metadata["aliases"]}
-    vary = {}
-    for text in texts:
-        given, _, values = text.partition("=")
-        name = names.get(given.removeprefix("--").replace("-", "_"))
-        if name is None and given in _FIXED:
-            flag = "seeds" if given == "seed" else given
-            raise UsageError(
-                f"argument --vary: expected what a study does not decide itself, got {given} (see "
-                f"--{flag})"
-            )
-        if name is None:
-            close = difflib.get_close_matches(given, names, 1)
-            hint = f"; did you mean {close[0]}?" if close else " (see train.py --help)"
-            raise UsageError(f"argument --vary: expected a setting, got {given!r}{hint}")
-        if name in vary:
-            raise UsageError(f"argument --vary: expected each setting once, got {name} twice")
-        vary[name] = [value.strip() for value in values.split(",")]
-        if "" in vary[name]:
-            raise UsageError(
-                f"argument --vary: expected {given}=VALUE,VALUE,..., got {text!r} (a value is "
-                "missing)"
-            )
-    return vary
-
-
-def read_seeds(text: str) -> tuple[int, ...]:
-    """The seeds that a text stands for: "3" for the first three, "10-14" for a span.
-
-    Raises:
-        argparse.ArgumentTypeError: any other text.
-
-    Example:
-
-    >>> read_seeds("3"), read_seeds("10-12")
-    ((0, 1, 2), (10, 11, 12))
-    """
-    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
-    first, last = (0, int(match[1]) - 1) if match and not match[2] else (0, -1)
-    if match and match[2]:
-        first, last = int(match[1]), int(match[2])
-    if first > last:
-        raise argparse.ArgumentTypeError(
-            f"expected a number of seeds such as 3, or a span such as 10-14, got {text!r}"
-        )
-    return tuple(range(first, last + 1))
-
-
-def _flags_of(name: str, text: str) -> tuple[str, ...]:
-    """A value of a setting as the flags of `train.py`."""
-    if name != "preset" and isinstance(FIELDS[name].default, bool):
-        if text.lower() not in _SWITCHES:
-            raise UsageError(f"argument --vary: {name}: expected yes or no, got {text!r}")
-        return (flag_of(name if _SWITCHES[text.lower()] else f"no_{name}"),)
-    return flag_of(name), text
-
-
-@functools.cache
-def typed(name: str, text: str):
-    """A value that varies, from its text; a UsageError says what it can be."""
-    value = getattr(make_parser().parse_args(_flags_of(name, text)), name)
-    return text if name == "preset" or isinstance(value, list) else value
-
-
-def _show(value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _canonical(name: str, texts: Sequence[str]) -> list[str]:
-    """Values as they are written, each in one way only."""
-    return [_show(typed(name, text)) for text in texts]
+def _folder_name(name: str) -> str:
+    return re.sub(r"[^\w.,=+-]+", "_", name)
 
 
 def _union(first: Sequence, second: Sequence) -> list:
@@ -328,7 +272,7 @@ def _check_base(base, vary):
         raise UsageError(f"argument --seed: expected --seeds in a study, got --seed {flags.seed}")
     for name in vary:
         if getattr(flags, name) is not None:
-            value = _show(getattr(flags, name))
+            value = show(getattr(flags, name))
             raise UsageError(
                 f"argument {flag_of(name)}: expected none beside --vary {name}, got {value}"
             )
@@ -339,7 +283,7 @@ def _identity(settings: Settings) -> dict:
     return {
         name: value
         for name, value in dataclasses.asdict(settings).items()
-        if name not in (*_FIXED, "corpus")
+        if name not in (*FIXED, "corpus")
     }
 
 
@@ -347,7 +291,7 @@ def _read_study(path: Path) -> dict:
     keys = ("vary", "seeds", "one_at_a_time", "reference", "settings", "threads", "failures")
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        if all(key in saved for key in (*keys, "baselines")):
+        if all(key in saved for key in (*keys, "baselines", "texts")):
             return saved
     except (OSError, ValueError, RecursionError):
         pass

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from experiments.cli import UsageError
-from experiments.comparison.study import Study, open_study, read_seeds, read_vary
+from experiments.comparison.study import Study, open_study
+from experiments.comparison.varying import read_seeds, read_vary
 from experiments.settings import Settings, parse_settings
 
 POSITIONS = {"position": ["sinusoidal", "rotary"]}
@@ -138,6 +139,42 @@ def test_a_folder_with_another_study_is_left_alone(tmp_path, others, message):
     with pytest.raises(UsageError, match=message):
         begun(tmp_path, **others)
     assert (tmp_path / "s" / "study.json").read_bytes() == before
+
+
+def test_the_text_must_stay_the_same(tmp_path):
+    study = begun(tmp_path)
+    study.keep_texts({"a.txt": "1"})
+    study.save()
+    study = begun(tmp_path)
+    study.keep_texts({"elsewhere/a.txt": "1"})  # the same text, moved
+    with pytest.raises(UsageError, match=r"--corpus: a\.txt is not the text that .* was begun on"):
+        study.keep_texts({"a.txt": "2"})
+
+
+def test_each_text_must_stay_the_same_where_texts_vary(tmp_path):
+    study = Study(tmp_path, [], {"corpus": ["a.txt", "b.txt"]}, seeds=[0])
+    study.keep_texts({"a.txt": "1", "b.txt": "2"})
+    with pytest.raises(UsageError, match=r"b\.txt is not the text"):
+        study.keep_texts({"a.txt": "1", "b.txt": "1"})
+
+
+def test_texts_whose_folders_would_be_one_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="expected values whose folders differ, got corpus=a/b"):
+        Study(tmp_path, [], {"corpus": ["a/b", "a:b"]}, seeds=[0])
+
+
+def test_another_number_of_threads_is_refused(tmp_path):
+    begun(tmp_path)
+    assert begun(tmp_path, base=["--epochs", "9", "--threads", "1"]).threads == 1
+    with pytest.raises(UsageError, match="--threads: expected 1, as the study has it, got 2"):
+        begun(tmp_path, base=["--epochs", "9", "--threads", "2"])
+
+
+def test_no_digit_of_a_value_is_lost():
+    study = Study("logs/s", [], {"learning_rate": ["0.0012345678", "1e-3"]}, seeds=[0])
+    rates = [variant.settings.learning_rate for variant in study.variants.values()]
+    assert rates == [0.0012345678, 0.001]
+    assert list(study.variants) == ["learning_rate=0.0012345678", "learning_rate=0.001"]
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path):
