@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from data.corpora import load_corpus
 from experiments import preparation, runs, token_losses, training
-from experiments.comparison import known_results
+from experiments.comparison import judges
 from experiments.comparison.known_results import KNOWN_RESULTS
 from experiments.settings import parse_settings
 from experiments.token_losses import Predictions
@@ -142,13 +142,13 @@ def judge(monkeypatch):
             found = losses(settings, examples, predictions.positions)
             predictions = predictions._replace(losses=np.broadcast_to(found, count))
             trained_on, held_out = corpus.split(settings.validation_split, at_lines=True)
-            return known_results._Trial(
+            return judges._Trial(
                 f"{variant}, seed {seed}",
                 *(variant, seed, settings, Model(data.tokenizer, answer, logits)),
                 *(examples, predictions, trained_on, held_out),
             )
 
-        monkeypatch.setattr(known_results, "_open", open_made_up)
+        monkeypatch.setattr(judges, "_open", open_made_up)
         verdict = KNOWN_RESULTS[name].judge({variant: {3: None} for variant in all_flags})
         assert isinstance(verdict.figure, Figure)
         return verdict
