@@ -5,12 +5,13 @@ in one folder, logs/<study>/: a run folder for each training, study.json, and th
 (report.md, report.html and pictures). `experiments/comparison/` does the work.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import cli
-from experiments.comparison.known_results import KNOWN_RESULTS
-from experiments.comparison.study import open_study
+from experiments import cli, runs
+from experiments.comparison.known_results import KNOWN_RESULTS, KnownResult
+from experiments.comparison.study import Study, open_study
 from experiments.comparison.varying import read_seeds, read_vary
 from experiments.settings import is_folder_name, parse_settings
 
@@ -115,8 +116,24 @@ def main(argv: Sequence[str]) -> int:
     display.print_plan(study, console)
     if flags.dry_run:
         return 0
-    with scheduling.open_executor(study, flags.workers, flags.scheduler) as executor:
-        has_ended = scheduling.run(study, executor, display.Display(console))
+    try:
+        with scheduling.open_executor(study, flags.workers, flags.scheduler) as executor:
+            has_ended = scheduling.run(study, executor, display.Display(console))
+        return report_study(study, known, has_ended)
+    except OSError as error:
+        reason = runs.why_unwritable(study.folder, error)
+        if reason is None:
+            raise
+    print(
+        f"compare.py: error: {study.folder}: can't be written ({reason}); the same command goes on "
+        "when it can",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def report_study(study: Study, known: KnownResult | None, has_ended: bool) -> int:
+    """Reports what a study has found, and judges it if it has ended; returns the exit status."""
     from experiments.comparison import report, results
 
     found = results.read_results(study)

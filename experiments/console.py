@@ -1,6 +1,7 @@
 """Where the commands print, and how their tables look."""
 
 import sys
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -25,3 +26,17 @@ def make_table(*names: str, texts: int = 1, gap: int = 1) -> Table:
         justify = "left" if is_text else "right"
         table.add_column(name, justify=justify, no_wrap=not is_text, overflow="fold")
     return table
+
+
+def markdown_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown: words in the first column, numbers in the others.
+
+    Example:
+
+    >>> markdown_table(["model", "loss"], [["a|b", "1.5"]])
+    ['| model | loss |', '|---|---:|', '| a\\\\|b | 1.5 |']
+    """
+    lines = ["| " + " | ".join(names) + " |", "|---" + "|---:" * (len(names) - 1) + "|"]
+    for cells in rows:
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.cli import write_text
-from experiments.console import console, make_table
+from experiments.console import console, make_table, markdown_table
 from experiments.differences import TextDifference, difference
 from experiments.evaluation import Evaluation
 
@@ -126,7 +126,7 @@ def write_markdown(rows: Sequence[Row], path: str) -> None:
         "unknown": lambda row: f"{row.result.score.unknown:.1%}",
         "text": lambda row: row.result.score.text,
     }
-    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 2) + "|---|"]
-    for row in rows:
-        lines.append("| " + " | ".join(show(row) for show in columns.values()) + " |")
+    lines = markdown_table(
+        list(columns), ([show(row) for show in columns.values()] for row in rows)
+    )
     write_text(path, "\n".join(lines) + "\n")

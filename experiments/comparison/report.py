@@ -10,7 +10,7 @@ from experiments.comparison.results import Results, mean_of, notes, shown
 from experiments.comparison.study import Study
 from experiments.comparison.trial import OUTPUT, call_in_process
 from experiments.comparison.varying import typed
-from experiments.console import console, make_table
+from experiments.console import console, make_table, markdown_table
 
 REPORT, JUDGED = "report.md", "known-result.png"
 
@@ -21,13 +21,13 @@ def write(results: Results) -> None:
     names = pictures.write(results, folder)
     lines = [f"# {folder.name}", ""]
     lines += [f"{sentence}\n" for sentence in findings.sentences(results)]
-    lines += [*_markdown(list(findings.COLUMNS), findings.cells(results).values()), ""]
+    lines += [*markdown_table(list(findings.COLUMNS), findings.cells(results).values()), ""]
     lines += [*[f"- {note}" for note in notes(results)], ""]
     lines += [f"![{what}]({name})\n" for name, what in names.items()]
     baselines = [[name, f"{loss:.4f}"] for name, loss in findings.baselines(results)]
     if baselines:
         lines += ["## On the same tokens, without a Transformer", ""]
-        lines += [*_markdown(["model", "loss"], baselines), ""]
+        lines += [*markdown_table(["model", "loss"], baselines), ""]
     lines += ["## How it was made", "", "```sh", findings.command(results), "```", ""]
     lines += [f"{sentence}\n" for sentence in findings.method(results)]
     (folder / REPORT).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -76,7 +76,11 @@ def judge(known: KnownResult, study: Study) -> bool:
     claims = [[words[claim.passed], claim.text, claim.measured] for claim in verdict.claims]
     for cells in claims:
         table.add_row(*cells)
-    lines += [*_markdown(["", "expected", "measured"], claims), "", f"![{known.name}]({JUDGED})"]
+    lines += [
+        *markdown_table(["", "expected", "measured"], claims),
+        "",
+        f"![{known.name}]({JUDGED})",
+    ]
     with (study.folder / REPORT).open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     console.print(f"\n{known.expected}\nfrom {known.source}\n", soft_wrap=False)
@@ -102,8 +106,3 @@ def _mean_rows(results):
             "curve": (steps.tolist(), losses.tolist()),
         }
     return rows
-
-
-def _markdown(titles, rows):
-    lines = ["| " + " | ".join(titles) + " |", "|---" + "|---:" * (len(titles) - 1) + "|"]
-    return [*lines, *("| " + " | ".join(cells) + " |" for cells in rows)]

@@ -3,6 +3,7 @@ import re
 import matplotlib.image
 import pytest
 
+import compare
 from experiments.comparison import baselines, findings, page, pictures
 from experiments.comparison.results import notes, read_results
 from tests.comparison.made_up import finish, made_up_study
@@ -143,3 +144,19 @@ def test_names_are_no_markup(tmp_path):
     study = made_up_study(tmp_path / "<b>s", LOSSES)
     page.write(read_results(study), tmp_path)
     assert "<h1>&lt;b&gt;s</h1>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_folder_that_can_not_be_written_is_said_in_a_line(tmp_path, capsys):
+    losses = {position: LOSSES[position] for position in ("sinusoidal", "none")}
+    study = made_up_study(tmp_path / "s", losses)
+    study.threads = 1
+    known = {"tokens": 1, "characters": 1, "uniform": 1.0, "n-grams": [1.0] * 6}
+    study.baselines = dict.fromkeys(baselines.missing(study), known)
+    study.save()
+    (tmp_path / "s" / "report.md").mkdir()
+    flags = ["--steps", "40", "--vary", "position=sinusoidal,none", "--logs", str(tmp_path)]
+    assert compare.main([*flags, "--study", "s"]) == 1
+    assert capsys.readouterr().err == (
+        f"compare.py: error: {tmp_path / 's'}: can't be written (Is a directory); the same command "
+        "goes on when it can\n"
+    )
