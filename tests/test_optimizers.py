@@ -77,6 +77,31 @@ def test_muon_leaves_the_weights_of_a_convolution_to_adam():
     np.testing.assert_allclose(kernel, -0.03 * np.sign(gradient), rtol=1e-4)
 
 
+class Counted(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate of 0.1 that knows how often it was asked for."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, step):
+        self.calls += 1
+        return keras.ops.convert_to_tensor(0.1)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+def test_a_schedule_is_asked_once_an_update(name):
+    model, schedule = make_model(), Counted()
+    optimizer = make_optimizer(name, model, schedule, weight_decay=0.5)
+    optimizer.build(model.trainable_variables)
+    schedule.calls = 0
+    for _ in range(2):
+        gradients = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+        optimizer.apply(gradients, model.trainable_variables)
+    assert schedule.calls == 2
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    assert schedule.calls == 3
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
 def test_a_saved_model_has_its_optimizer_again(name, tmp_path):
     model = make_model()

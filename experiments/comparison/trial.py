@@ -9,6 +9,7 @@ Importing this module does not import Keras.
 """
 
 import contextlib
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -199,6 +200,7 @@ def _start(function, arguments, place, output):
 
 def _call(connection, place, output, function, arguments):
     """What the new process does: calls the function and sends how that ended."""
+    gc.freeze()  # what the forkserver has imported stays: no need to look through it
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is for the process that waits
     os.chdir(place)
