@@ -77,6 +77,7 @@ def written(notebook):
     return "\n".join(texts)
 
 
+@pytest.mark.slow
 def test_it_runs_and_every_cell_shows_what_the_committed_file_shows(executed, committed):
     notebook, _ = executed
     shown = [kinds_of_output(cell) for cell in code_cells(notebook)]
@@ -90,12 +91,13 @@ def test_the_committed_file_was_run_once_from_top_to_bottom(committed):
     assert counts == list(range(1, len(counts) + 1))
 
 
+@pytest.mark.slow
 def test_running_it_leaves_no_files_behind(executed):
     _, new_files = executed
     assert not new_files
 
 
-@pytest.mark.parametrize("which", ["executed", "committed"])
+@pytest.mark.parametrize("which", [pytest.param("executed", marks=pytest.mark.slow), "committed"])
 def test_it_learns_what_can_be_learned(which, request):
     notebook = request.getfixturevalue(which)
     text = printed(notebook if which == "committed" else notebook[0])

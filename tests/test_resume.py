@@ -85,6 +85,7 @@ def logs(tmp_path_factory):
     return logs
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
     folder = logs / "cut"
     new = ["--corpus", logs / "text.txt", *FLAGS, "--logs", logs, "--run-name", "cut"]
@@ -324,6 +325,7 @@ def test_a_run_in_training_can_not_be_resumed(cut_run):
     )
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_model(logs, tmp_path):
     result = run_script(
         *("train.py", "--corpus", logs / "text.txt", "--model", "decoder", "--tokenizer", "char"),

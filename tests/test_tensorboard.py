@@ -163,7 +163,13 @@ def test_the_run_is_a_row_of_figures_and_of_settings_that_differ_from_the_defaul
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser: `chromium` is not installed")
-@pytest.mark.parametrize("dashboard", ["images", "text", "scalars", "hparams", "timeseries"])
+@pytest.mark.parametrize(
+    "dashboard",
+    [
+        *("hparams", "timeseries"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("images", "text", "scalars")),
+    ],
+)
 def test_a_browser_shows_the_dashboard(tensorboard, tmp_path, dashboard):
     screenshot = tmp_path / f"{dashboard}.png"
     browser = subprocess.Popen(

@@ -213,6 +213,7 @@ def test_the_middle_of_an_epoch_is_not_saved_unless_training_ends_there(
         assert (checkpoint.epoch, checkpoint.step) == saved
 
 
+@pytest.mark.slow
 def test_saving_takes_a_small_share_of_the_time(tmp_path, tokenizer, examples):
     times = []
 
