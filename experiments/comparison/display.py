@@ -4,9 +4,11 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 from experiments import runs
 from experiments.comparison.study import STUDY, Study, Trial
@@ -36,20 +38,22 @@ class Display:
         ended = [trial for trial in self._all if trial.folder.name not in self._left]
         losses = [(_loss(trial), trial.folder.name) for trial in ended]
         self._best = min(losses, default=None)
+        whole = Column(no_wrap=True)
         self._progress = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=2)),
-            BarColumn(bar_width=None, table_column=Column(ratio=1)),
-            TextColumn("{task.fields[what]}", table_column=Column(no_wrap=True)),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=whole),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[what]}", table_column=whole),
+            TimeElapsedColumn(table_column=whole),
+            TextColumn("left"),
+            TimeRemainingColumn(table_column=whole),
             console=self.console,
-            refresh_per_second=5,
             speed_estimate_period=3600,
-            disable=not self.console.is_terminal,
         )
-        with self._progress:
-            self._whole = self._progress.add_task("", total=len(self._all), what="")
-            self._progress.update(self._whole, completed=len(ended))
+        self._whole = self._progress.add_task("", total=len(self._all), what="")
+        self._progress.update(self._whole, completed=len(ended))
+        self._line = Text(no_wrap=True, overflow="ellipsis")
+        picture = Live(Group(self._progress, self._line), console=self.console)
+        with picture if self.console.is_terminal else contextlib.nullcontext():
             yield
 
     def show_end(self, trial: Trial, ending: Ending) -> None:
@@ -80,8 +84,8 @@ class Display:
             if step is None:
                 continue
             if name not in self._running:
-                self._running[name] = self._progress.add_task(name, total=None, what="")
-            what = "starting" if loss is None else f"step {step:,}/{steps:,}  loss {loss:.4f}"
+                self._running[name] = self._progress.add_task(_short(name), total=None, what="")
+            what = "starting" if loss is None else f"step {step:,}/{steps:,}  loss {loss:.3f}"
             self._progress.update(
                 self._running[name], completed=step, total=steps or None, what=what
             )
@@ -89,13 +93,15 @@ class Display:
         to_come = len(self._left) - len(self._running)
         what = f"{len(self._running)} running, {to_come} to come"
         what += f", {self._failed} failed" if self._failed else ""
-        best = "" if self._best is None else f"best {self._best[1]} {self._best[0]:.4f}"
         self._progress.update(
             self._whole,
             completed=done + parts,
-            description="stopping" if is_stopping else f"trials {done}/{len(self._all)}  {best}",
+            description="stopping" if is_stopping else f"trials {done}/{len(self._all)}",
             what=what,
         )
+        if self._best is not None:
+            loss, name = self._best
+            self._line.plain = f"best so far: {name}, loss {loss:.4f}"
 
     def _look(self, trial):
         """Steps made, steps to make and the last loss of a trial; None where it does not run."""
@@ -117,6 +123,11 @@ def print_plan(study: Study, console: Console) -> None:
         f"trials  {len(trials)}, {done} of them done",
         soft_wrap=True,
     )
+
+
+def _short(name, length=36):
+    """A trial's name with its beginning and its end, where the seed is."""
+    return name if len(name) <= length else f"{name[: length - 15]}…{name[-14:]}"
 
 
 def _loss(trial):
