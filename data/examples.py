@@ -141,6 +141,7 @@ def each_once(write_out: Callable, count: int, batch_size: int, seed: int) -> Ca
 def _batches(batch_at, batch_size, first_step, end):
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to: no `if`, no loop
     def batch(step):
         return batch_at(step * batch_size + tf.range(batch_size, dtype=tf.int64))
 

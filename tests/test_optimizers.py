@@ -1,5 +1,7 @@
 """The optimizers' gradient norm, the schedules, and what is decayed."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -35,22 +37,39 @@ def test_the_gradient_norm_is_that_of_all_gradients_together_before_clipping(nam
 @pytest.mark.parametrize(
     ("name", "theirs"),
     [
-        ("adam", lambda: keras.optimizers.Adam(0.1)),
-        ("adamw", lambda: keras.optimizers.AdamW(0.1, weight_decay=0.0)),
+        ("adam", keras.optimizers.Adam),
+        ("adamw", functools.partial(keras.optimizers.AdamW, weight_decay=0.0)),
     ],
 )
-def test_updates_are_those_of_keras(name, theirs):
+@pytest.mark.parametrize("arguments", [{}, {"amsgrad": True}, {"beta_1": 0.5, "epsilon": 1e-3}])
+def test_updates_are_those_of_keras_to_the_last_bit(name, theirs, arguments):
     results = []
-    for make in (lambda model: make_optimizer(name, model, 0.1), lambda model: theirs()):
+    for make in (
+        lambda model: make_optimizer(name, model, 0.1, **arguments),
+        lambda model: theirs(0.1, **arguments),
+    ):
         keras.utils.set_random_seed(0)
         model = make_model()
         optimizer = make(model)
-        for _ in range(3):
+        for _ in range(5):
             gradients = [keras.ops.sin(5.0 * v + 1.0) for v in model.trainable_variables]
             optimizer.apply(gradients, model.trainable_variables)
         results.append(model.get_weights())
     for ours, expected in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_the_rate_is_corrected_once_an_update(monkeypatch):
+    model = make_model()
+    optimizer = make_optimizer("adamw", model, 0.1)
+    powers = []
+    power = keras.ops.power
+    monkeypatch.setattr(
+        optimizers.ops, "power", lambda x, t: powers.append(float(t)) or power(x, t)
+    )
+    for _ in range(2):
+        optimizer.apply([v + 1 for v in model.trainable_variables], model.trainable_variables)
+    assert powers == [1, 1, 2, 2]  # for beta_1 and beta_2
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
