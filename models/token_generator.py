@@ -74,7 +74,10 @@ class TokenGenerator:
         top_k = num_choices if top_k is None else min(top_k, num_choices)
         loop = self._compile(_Loop, top_k, use_cache, jit_compile=jit_compile)
         first = 0  # the token that has position 0 in the model
-        position = begins.min() - 1  # the token to read next
+        before = begins.min() - 1  # the last token that all prompts have
+        # The token to read next. The loop reads a few tokens sooner than `_read` a whole window:
+        # with two cores, 256 positions take as long as 100 steps.
+        position = 0 if use_cache and 8 * before < length else before
         caches = None
         while position < last:
             if position == first + length:  # the context is full
@@ -82,7 +85,7 @@ class TokenGenerator:
             window = slice(first, first + length + 1)
             if caches is None and use_cache:
                 caches = self._read(token_ids[:, window], position - first, jit_compile)
-            until = min(position + tokens_at_a_time, first + length, last)
+            until = min(max(position, before) + tokens_at_a_time, first + length, last)
             token_ids[:, window], caches = loop(
                 {
                     "token_ids": token_ids[:, window],

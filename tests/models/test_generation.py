@@ -9,6 +9,7 @@ import pytest
 
 from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
 from models import DecoderLanguageModel
+from models.token_generator import TokenGenerator
 from models.xla import has_xla
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import randomize, to_numpy
@@ -79,6 +80,24 @@ def test_a_text_is_what_the_logits_say_also_where_it_outgrows_the_context(varian
     model = make_decoder(**variant)
     expected = by_hand(model, "abc", max_new_tokens=20)
     assert generate(model, "abc") == generate(model, "abc", use_cache=False) == [expected]
+
+
+@pytest.mark.parametrize(("tokens", "is_read_at_once"), [(1, False), (4, False), (5, True)])
+@pytest.mark.parametrize("convolution", ["none", "both"])
+def test_a_short_prompt_is_read_by_the_loop(monkeypatch, tokens, is_read_at_once, convolution):
+    model = make_decoder(context_length=32, convolution=convolution)
+    if convolution == "both":
+        randomize(model)
+    starts = []
+    read = TokenGenerator._read
+    monkeypatch.setattr(
+        TokenGenerator, "_read", lambda self, *args: starts.append(args[1]) or read(self, *args)
+    )
+    prompt = "abcde"[:tokens]
+    pieces = [piece for (piece,) in model.stream(prompt, 9, jit_compile=False, tokens_at_a_time=1)]
+    assert starts == [tokens - 1 if is_read_at_once else 0]
+    assert [len(piece) for piece in pieces] == [1] * 9
+    assert prompt + "".join(pieces) == by_hand(model, prompt, max_new_tokens=9)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
