@@ -48,9 +48,10 @@ def fit(*callbacks, epochs=3):
 @pytest.fixture
 def handlers():
     """What is done at each signal before a training; done again after the test."""
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    yield handlers
-    for number, handler in handlers.items():
+    earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run with `&`
+    yield {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in earlier.items():
         signal.signal(number, handler)
 
 
