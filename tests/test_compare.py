@@ -136,6 +136,7 @@ def test_the_report_is_there(study):
     assert "| best possible | 0.2060 |" in text
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_a_row_that_says_why_and_the_others_go_on(tmp_path):
     flags = ("--epochs", 3, "--vary", "learning_rate=0.01,1e30", "--seeds", 1)
     result = run_script("compare.py", *flags, "--logs", tmp_path, "--study", "s")

@@ -296,6 +296,7 @@ def test_a_run_killed_before_its_report_is_reported_by_auto(logs, cut_run):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_from_the_end(logs, cut_run):
     for name in ("train", "validation"):
         shutil.copytree(logs / "whole" / name, cut_run / name)

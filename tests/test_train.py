@@ -435,9 +435,8 @@ def test_a_signal_as_training_starts_leaves_whole_files_or_none(tmp_path, number
         assert cli.load_model(str(path)).predict_next("i love", k=1)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ENDS)
 def test_a_signal_in_training_leaves_a_whole_run(tmp_path, number):
     output = stop(tmp_path, number, "epoch ", 0.1, "--epochs", ENDLESS)
     assert "--resume run goes on" in output

@@ -243,6 +243,7 @@ def test_padding_and_unknown_are_never_generated(model):
 # Saving
 
 
+@pytest.mark.slow
 def test_a_model_that_has_generated_is_saved_as_before(decoder, tmp_path):
     decoder.save(tmp_path / "before.keras")
     text = decoder.generate("abc", 12)
