@@ -1,5 +1,6 @@
 """What callbacks share that write to TensorBoard about an epoch, now and then."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable
 
 import keras
@@ -9,7 +10,7 @@ from callbacks.event_writer import EventWriter, LogDir
 from callbacks.schedule import TimeShare
 
 
-class EpochSummaries(keras.callbacks.Callback):
+class EpochSummaries(keras.callbacks.Callback, ABC):
     """Base of callbacks that write about epochs: a subclass says what, in `summaries`.
 
     The first epoch and the last are always written, and of those between the ones in `epochs`, or
@@ -37,9 +38,9 @@ class EpochSummaries(keras.callbacks.Callback):
         self._writer = EventWriter.of(log_dir)
         self._epoch = self._written = None
 
+    @abstractmethod
     def summaries(self) -> Iterable[Summary]:
         """What there is to say about the model as it is now."""
-        raise NotImplementedError
 
     def get_state(self) -> dict:
         """What a training that goes on later needs to know."""
