@@ -145,6 +145,12 @@ def notes(results: Results) -> list[str]:
                 f"The budgets are not equal: {what} range from {min(means):,.0f} to "
                 f"{max(means):,.0f}."
             )
+    contexts = {variant.settings.context_length for variant in results.study.variants.values()}
+    if len(contexts) > 1:
+        found.append(
+            "The contexts differ. In a longer one fewer tokens have only a few before them, which "
+            "by itself lowers the loss: evaluate.py --by position compares where as much was read."
+        )
     others = _other_differences(results.study)
     if others:
         found.append(f"Besides what was varied, these settings differ: {', '.join(others)}.")

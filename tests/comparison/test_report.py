@@ -6,6 +6,7 @@ import pytest
 import compare
 from experiments.comparison import baselines, findings, page, pictures
 from experiments.comparison.results import notes, read_results
+from experiments.comparison.study import Study
 from tests.comparison.made_up import finish, made_up_study
 
 LOSSES = {
@@ -80,6 +81,15 @@ def test_unequal_budgets_are_never_silent(tmp_path):
     assert "The budgets are not equal: parameters range from 1,000 to 2,000." in said
     assert "The budgets are not equal: steps range from 40 to 80." in said
     assert "The budgets are not equal: tokens learned from range from 640 to 1,280." in said
+
+
+def test_a_longer_context_is_said_to_lower_the_loss_by_itself(tmp_path):
+    study = Study(tmp_path / "s", ("--steps", "40"), {"context_length": ["64", "256"]}, [0])
+    for trial in study.trials():
+        finish(trial, 1.4)
+    (said,) = notes(read_results(study))
+    assert said.startswith("The contexts differ.")
+    assert "evaluate.py --by position" in said
 
 
 def test_equal_budgets_need_no_word(results):
