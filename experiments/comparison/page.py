@@ -7,7 +7,15 @@ import plotly.graph_objects as go
 import plotly.io
 
 from experiments.comparison import findings
-from experiments.comparison.pictures import BETTER, UNSURE, WORSE, loss_range, mean_curve, styles
+from experiments.comparison.pictures import (
+    BETTER,
+    UNSURE,
+    WORSE,
+    baseline_lines,
+    loss_range,
+    mean_curve,
+    styles,
+)
 from experiments.comparison.results import Results, mean_of, notes, shown
 
 PAGE = "report.html"
@@ -83,11 +91,9 @@ def draw_curves(results: Results) -> go.Figure:
             x=steps, y=mean, name=name, legendgroup=name, line=line, hovertemplate=hover,
             mode="lines+markers", marker={"symbol": _MARKERS[look["marker"]], "size": 6},
         )  # fmt: skip
-    low, high = loss_range(results)
-    for name, loss in findings.baselines(results):
-        if low < loss < high:
-            figure.add_hline(loss, line_width=1, line_dash="dot", annotation_text=name)
-    figure.update_yaxes(range=[low, high])
+    for name, loss in baseline_lines(results):
+        figure.add_hline(loss, line_width=1, line_dash="dot", annotation_text=name)
+    figure.update_yaxes(range=loss_range(results))
     return figure
 
 

@@ -56,6 +56,24 @@ def loss_range(results: Results) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def baseline_lines(results: Results) -> list[tuple[str, float]]:
+    """The baselines in the range that is shown, the lowest first: names and losses.
+
+    Where names would stand on each other, the highest line has those of all.
+    """
+    bottom, top = loss_range(results)
+    lines = []
+    for name, loss in baselines(results):
+        if not bottom < loss < top:
+            continue
+        if lines and loss - lines[-1][1] < 0.04 * (top - bottom):
+            names, close = lines[-1]
+            lines[-1] = ("", close)
+            name = f"{names}, {name}"
+        lines.append((name, loss))
+    return lines
+
+
 def draw_curves(results: Results) -> Figure:
     """Loss against steps: the mean over the seeds as a line, their range as a band."""
     figure, axes = _new(results, height=5)
@@ -65,15 +83,13 @@ def draw_curves(results: Results) -> Figure:
         marks = max(len(steps) // 8, 1)
         axes.plot(steps, mean, label=name, markevery=marks, **style[name])
         axes.fill_between(steps, low, high, color=style[name]["color"], alpha=0.2, linewidth=0)
-    bottom, top = loss_range(results)
-    axes.set_ylim(bottom, top)
-    for name, loss in baselines(results):
-        if bottom < loss < top:
-            axes.axhline(loss, color="0.5", linewidth=0.8, linestyle=(0, (1, 3)))
-            axes.annotate(
-                name, (0.995, loss), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                fontsize=8, color="0.35",
-            )  # fmt: skip
+    axes.set_ylim(*loss_range(results))
+    for name, loss in baseline_lines(results):
+        axes.axhline(loss, color="0.5", linewidth=0.8, linestyle=(0, (1, 3)))
+        axes.annotate(
+            name, (0.995, loss), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+            fontsize=8, color="0.35",
+        )  # fmt: skip
     axes.set_title("Loss against steps: mean and range over the seeds", loc="left")
     axes.set_xlabel("steps")
     axes.set_ylabel("loss, nats a token")

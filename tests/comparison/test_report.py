@@ -125,6 +125,18 @@ def test_a_model_that_a_trigram_beats_is_marked(tmp_path):
     assert findings.baselines(results)[0] == ("4-gram", 1.5)
 
 
+def test_names_of_lines_that_lie_close_stand_side_by_side(tmp_path):
+    study = made_up_study(tmp_path / "s", LOSSES)
+    known = {"tokens": 1, "characters": 1, "uniform": 4.0, "n-grams": [3, 1.8, 1.61, 1.6, 1.6]}
+    study.baselines = dict.fromkeys(baselines.missing(study), known)
+    assert pictures.baseline_lines(read_results(study)) == [
+        ("", 1.6),
+        ("", 1.6),
+        ("4-gram, 5-gram, 3-gram", 1.61),
+        ("2-gram", 1.8),
+    ]
+
+
 def test_the_command_makes_the_study_again(results):
     assert findings.command(results) == (
         "python compare.py --steps 40 --vary position=sinusoidal,rotary,alibi,none --seeds 3 "
