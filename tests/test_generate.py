@@ -98,6 +98,7 @@ def test_a_prompt_of_spaces_is_one_to_a_model_of_characters(path, capsys):
     assert len(capsys.readouterr().out) == 4
 
 
+@pytest.mark.slow
 def test_at_a_terminal_it_asks_until_control_d(model, path):
     terminal, its_end = pty.openpty()
     command = [*SCRIPT, str(path), "--max-new-tokens", "6", "--seed", "4"]
@@ -133,6 +134,7 @@ def read_until(terminal, text, times):
     return shown
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_ends_it_in_silence(path):
     read_end, write_end = os.pipe()
     os.close(read_end)

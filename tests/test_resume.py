@@ -288,6 +288,7 @@ def test_a_damaged_checkpoint_is_one_line(cut_run):
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_report_is_reported_by_auto(logs, cut_run):
     result = run_script("train.py", "--logs", cut_run.parent, "--resume", "auto")
     assert result.returncode == 0, result.stderr

@@ -428,6 +428,7 @@ def test_a_signal_before_training_ends_it_at_once(tmp_path, number, seconds):
     stop(tmp_path, number, None, seconds, "--epochs", ENDLESS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDS)
 def test_a_signal_as_training_starts_leaves_whole_files_or_none(tmp_path, number):
     stop(tmp_path, number, "run ", 0, "--epochs", ENDLESS)
@@ -488,6 +489,7 @@ def test_a_run_killed_while_it_saves_leaves_its_last_whole_model(tmp_path):
     assert cli.load_model(str(best)).d_model == 256
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_ends_the_run_in_silence(tmp_path):
     with running(tmp_path, "--epochs", ENDLESS) as process:
         process.stdout.readline()

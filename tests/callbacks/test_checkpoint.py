@@ -106,6 +106,7 @@ def endless(examples):
     return examples.repeat()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenizer, examples):
     whole = train(tmp_path / "whole", tokenizer, examples)
     for place in [(0, 0), (3, 0), (5, 1)]:

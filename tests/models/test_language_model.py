@@ -175,6 +175,7 @@ def test_a_model_of_half_precision_answers_in_single(tokenizer):
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_watching_shows_the_weights_of_the_moment_and_does_not_change_what_is_learned(tokenizer):
     weights, seen = [], []
     for watch in (False, True):
