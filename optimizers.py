@@ -37,6 +37,13 @@ class Watched:
         """With `use_ema`, the moving average of each trainable variable."""
         return self._model_variables_moving_average
 
+    def _update_model_variables_moving_average(self, trainable_variables):
+        # After the first update the weights themselves.
+        momentum = self.ema_momentum * ops.cast(self.iterations > 0, "float32")
+        rest = 1 - momentum
+        for variable, average in zip(trainable_variables, self.averages, strict=True):
+            average.assign(momentum * average + rest * variable)
+
     def finalize_variable_values(self, var_list):
         pass
 
@@ -61,7 +68,7 @@ class Watched:
 
 
 class OneRate(Watched):
-    """Mixed into Keras's Adam: the rate that corrects the moments is computed once an update.
+    """Mixed into optimizers with Adam's update: what is the same for all weights is computed once.
 
         m += (1 - beta_1) (g - m),    v += (1 - beta_2) (g^2 - v)
         w -= rate m / (sqrt(v) + epsilon)
@@ -81,37 +88,83 @@ class OneRate(Watched):
         finally:
             self._rate = None
 
-    def update_step(self, gradient, variable, learning_rate):
-        if self.amsgrad:
-            return super().update_step(gradient, variable, learning_rate)
+    def _adam_step(self, gradient, variable, learning_rate, m, v, beta_1, beta_2):
         if self._rate is None:
             t = ops.cast(self.iterations + 1, variable.dtype)
             first, second = (
-                1 - ops.power(ops.cast(beta, variable.dtype), t)
-                for beta in (self.beta_1, self.beta_2)
+                1 - ops.power(ops.cast(beta, variable.dtype), t) for beta in (beta_1, beta_2)
             )
             self._rate = ops.cast(learning_rate, variable.dtype) * ops.sqrt(second) / first
         gradient = ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        m.assign_add((gradient - m) * (1 - self.beta_1))
-        v.assign_add((ops.square(gradient) - v) * (1 - self.beta_2))
+        m.assign_add((gradient - m) * (1 - beta_1))
+        v.assign_add((ops.square(gradient) - v) * (1 - beta_2))
         variable.assign_sub(m * self._rate / (ops.sqrt(v) + self.epsilon))
 
 
+class AdamUpdate(OneRate):
+    """`OneRate` for Keras's Adam and AdamW."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        self._adam_step(gradient, variable, learning_rate, m, v, self.beta_1, self.beta_2)
+
+
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class Adam(OneRate, keras.optimizers.Adam):
+class Adam(AdamUpdate, keras.optimizers.Adam):
     """Keras's Adam that keeps the gradient's norm. Arguments are those of Keras's."""
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class AdamW(OneRate, keras.optimizers.AdamW):
+class AdamW(AdamUpdate, keras.optimizers.AdamW):
     """Keras's AdamW that keeps the gradient's norm. Arguments are those of Keras's."""
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
-class Muon(Watched, keras.optimizers.Muon):
-    """Keras's Muon that keeps the gradient's norm. Arguments are those of Keras's."""
+class Muon(OneRate, keras.optimizers.Muon):
+    """Keras's Muon that keeps the gradient's norm. Arguments are those of Keras's.
+
+    Matrices of one shape are orthogonalized together, wide and tall ones alike. Keras does it one
+    by one, which makes most of a step's graph: 24 times 15 products with four layers, instead of
+    2 times 15, and a first step that comes a third later.
+    """
+
+    _updates = None  # while they are made: by the index of the matrix
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        alike = {}  # the matrices by their shape, all lying on the longer side
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            index = self._get_variable_index(variable)
+            if self.adam_velocities[index] is None:
+                direction = self._add_momentum(gradient, self.momentums[index])
+                is_tall = variable.shape[0] > variable.shape[1]
+                direction = ops.transpose(direction) if is_tall else direction
+                alike.setdefault(direction.shape, []).append((index, is_tall, direction))
+        self._updates = {}
+        for matrices in alike.values():
+            indices, are_tall, directions = zip(*matrices, strict=True)
+            updates = self.zeropower_via_newtonschulz5(ops.stack(directions), self.ns_steps)
+            updates = learning_rate * updates
+            if self.rms_rate is not None:
+                updates = updates * max(updates.shape[-2:]) ** 0.5 * self.rms_rate
+            for index, is_tall, update in zip(indices, are_tall, ops.unstack(updates), strict=True):
+                self._updates[index] = ops.transpose(update) if is_tall else update
+        try:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+        finally:
+            self._updates = None
+
+    def _add_momentum(self, gradient, momentum):
+        momentum.assign_add(gradient + momentum * (self.momentum - 1))
+        return gradient + self.momentum * momentum if self.nesterov else momentum.value
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        variable.assign_sub(self._updates[self._get_variable_index(variable)])
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        self._adam_step(gradient, variable, learning_rate, m, v, self.adam_beta_1, self.adam_beta_2)
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")

@@ -77,7 +77,8 @@ class RotaryEmbedding(keras.layers.Layer):
         frequencies = self.max_wavelength ** (-np.arange(0, turning, 2) / turning)  # (R/2,)
         angles = positions * ops.convert_to_tensor(frequencies, "float32")  # (T, R/2)
         cos, sin = ops.cast(ops.cos(angles), inputs.dtype), ops.cast(ops.sin(angles), inputs.dtype)
-        first, second, others = ops.split(inputs, [turning // 2, turning], axis=-1)
+        first, second = ops.split(inputs[..., :turning], 2, axis=-1)
+        others = inputs[..., turning:]
         turned = [first * cos - second * sin, first * sin + second * cos, others]
         return ops.concatenate(turned, axis=-1)  # (B, N, T, H)
 

@@ -65,9 +65,9 @@ class ShortConvolution(keras.layers.Layer):
         length, past = ops.shape(inputs)[1], self.kernel_size - 1
         if extended is None:
             extended = ops.pad(inputs, [(0, 0), (past, 0), (0, 0)])  # (B, K - 1 + T, D)
-        kernel = ops.cast(self.kernel, inputs.dtype)
+        kernel = ops.unstack(ops.cast(self.kernel, inputs.dtype))  # K times (1, D)
         return inputs + sum(
-            kernel[i] * extended[:, past - i : past - i + length] for i in range(self.kernel_size)
+            weights * extended[:, past - i : past - i + length] for i, weights in enumerate(kernel)
         )  # (B, T, D)
 
     def empty_inputs(self, batch_size: int, length: int):

@@ -59,9 +59,40 @@ def test_updates_are_those_of_keras_to_the_last_bit(name, theirs, arguments):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_the_rate_is_corrected_once_an_update(monkeypatch):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"nesterov": False, "momentum": 0.8},
+        {"rms_rate": None, "ns_steps": 2},
+        {"adam_beta_1": 0.5, "adam_lr_ratio": 0.1, "weight_decay": 0.3, "exclude_layers": ["last"]},
+        {"gradient_accumulation_steps": 2},
+    ],
+)
+def test_the_updates_of_muon_are_those_of_keras(arguments):
+    results = []
+    for make in (optimizers.Muon, keras.optimizers.Muon):
+        keras.utils.set_random_seed(0)
+        widths = {"wide": 8, "tall": 4, "wide_again": 8, "tall_again": 4, "square": 4, "last": 4}
+        model = keras.Sequential(
+            [keras.Input((4,)), *(keras.layers.Dense(n, name=name) for name, n in widths.items())],
+            name="model",
+        )
+        optimizer = make(0.1, name="muon", **arguments)
+        for _ in range(6):
+            gradients = [keras.ops.sin(5.0 * v + 1.0) for v in model.trainable_variables]
+            optimizer.apply(gradients, model.trainable_variables)
+        results.append({v.path: np.asarray(v) for v in model.weights + optimizer.variables})
+    ours, theirs = results
+    assert set(ours) - set(theirs) == {"muon/gradient_norm"}
+    for path, expected in theirs.items():
+        np.testing.assert_allclose(ours[path], expected, rtol=1e-4, atol=1e-5, err_msg=path)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_rate_is_corrected_once_an_update(name, monkeypatch):
     model = make_model()
-    optimizer = make_optimizer("adamw", model, 0.1)
+    optimizer = make_optimizer(name, model, 0.1)
     powers = []
     power = keras.ops.power
     monkeypatch.setattr(
@@ -70,6 +101,21 @@ def test_the_rate_is_corrected_once_an_update(monkeypatch):
     for _ in range(2):
         optimizer.apply([v + 1 for v in model.trainable_variables], model.trainable_variables)
     assert powers == [1, 1, 2, 2]  # for beta_1 and beta_2
+
+
+def test_matrices_of_one_shape_are_orthogonalized_together(monkeypatch):
+    model = keras.Sequential([keras.Input((4,)), *map(keras.layers.Dense, (8, 4, 8, 4, 4))])
+    shapes = []
+    together = optimizers.Muon.zeropower_via_newtonschulz5
+    monkeypatch.setattr(
+        optimizers.Muon,
+        "zeropower_via_newtonschulz5",
+        lambda self, x, steps: shapes.append(tuple(x.shape)) or together(self, x, steps),
+    )
+    optimizers.Muon(0.1).apply(
+        [v + 1 for v in model.trainable_variables], model.trainable_variables
+    )
+    assert shapes == [(4, 4, 8), (1, 4, 4)]
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
