@@ -20,15 +20,18 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         console: the `rich.console.Console` to write to. Default None: standard output.
+        last_step: with which batch training ends, counted over all epochs. Default None: the last
+            one of the last epoch.
 
     Example:
 
     >>> history = model.fit(x, verbose=0, callbacks=[ProgressBar()])  # doctest: +SKIP
     """
 
-    def __init__(self, console: Console | None = None):
+    def __init__(self, console: Console | None = None, last_step: int | None = None):
         super().__init__()
         self.console = console or Console()
+        self.last_step = last_step
 
     def on_train_begin(self, logs=None):
         self._epoch = self._step = 0
@@ -47,13 +50,22 @@ class ProgressBar(keras.callbacks.Callback):
                 console=self.console,
                 refresh_per_second=5,
             )
-            epochs, steps = self.params["epochs"], self.params["steps"]
-            total = epochs * steps if steps else None
             # The first step compiles the model: no measure for the others.
             self._task = self._bar.add_task(
-                "", start=False, total=total, epoch=1, epochs=epochs, figures="compiling"
+                "",
+                start=False,
+                total=self._steps,
+                epoch=1,
+                epochs=self.params["epochs"],
+                figures="compiling",
             )
             self._bar.start()
+
+    @property
+    def _steps(self):
+        """How many batches the training takes; None where that is not known."""
+        steps = self.params["steps"]
+        return self.last_step or (steps and self.params["epochs"] * steps)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -88,9 +100,8 @@ class ProgressBar(keras.callbacks.Callback):
             self._print_line()
 
     def _print_line(self):
-        epochs, steps = self.params["epochs"], self.params["steps"]
-        step = f"  step {self._step}/{epochs * steps}" if steps else ""
-        line = f"epoch {self._epoch + 1}/{epochs}{step}  {self._figures}"
+        step = f"  step {self._step}/{self._steps}" if self._steps else ""
+        line = f"epoch {self._epoch + 1}/{self.params['epochs']}{step}  {self._figures}"
         if line != self._last_line:
             self.console.print(line, soft_wrap=True)
         self._last_line = line

@@ -280,7 +280,7 @@ def make_callbacks(
             scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
         callbacks.SamplePredictions(scalars.train, data.samples),
-        callbacks.ProgressBar(console) if progress is None else progress,
+        callbacks.ProgressBar(console, batches) if progress is None else progress,
     ]
     unknown = data.tokenizer.unknown_id
     prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]

@@ -17,12 +17,14 @@ class ProgressFile(keras.callbacks.Callback):
         path: the file, JSON.
         begin: when the trial began, by `time.perf_counter`: the file says after how many seconds
             the first step was made.
+        steps: how many are to be made.
     """
 
-    def __init__(self, path: Path, begin: float):
+    def __init__(self, path: Path, begin: float, steps: int):
         super().__init__()
         self.path = path
         self.begin = begin
+        self.steps = steps
         self._first_step_after = None
 
     def on_train_begin(self, logs=None):
@@ -36,10 +38,9 @@ class ProgressFile(keras.callbacks.Callback):
             self._first_step_after = time.perf_counter() - self.begin
         if time.perf_counter() >= self._next:
             self._next = time.perf_counter() + EVERY_SECONDS
-            steps = self.params["steps"]
             progress = {
-                "step": self._epoch * steps + batch + 1,
-                "steps": self.params["epochs"] * steps,
+                "step": self._epoch * self.params["steps"] + batch + 1,
+                "steps": self.steps,
                 "loss": (logs or {}).get("loss"),
                 "first_step_after": self._first_step_after,
             }

@@ -98,7 +98,8 @@ def train(trial: Trial) -> None:
     data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
     training.open_folder(settings, corpus, model, resumed=trial.folder)
-    progress = ProgressFile(trial.folder / PROGRESS, begin)
+    _, batches = training.spans(settings, data)
+    progress = ProgressFile(trial.folder / PROGRESS, begin, batches)
     outcome = training.fit(settings, data, model, trial.folder, progress)
     if outcome.diverged_at is not None:
         raise UsageError(f"the loss is no number after step {outcome.diverged_at:,}")

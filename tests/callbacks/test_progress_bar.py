@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from callbacks import ProgressBar, progress_bar
+from callbacks import ProgressBar, StopAtStep, progress_bar
 
 
 def watch(epochs, steps, width=80, terminal=True, validation=False, seconds=0.0):
@@ -39,6 +39,20 @@ def fit(console, epochs=3, steps_per_execution=1, callbacks=(), **arguments):
     x = np.ones((8, 2))
     watchers = [*callbacks, ProgressBar(console)]
     return model.fit(x, x[:, :1], 2, epochs=epochs, verbose=0, callbacks=watchers, **arguments)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_training_that_ends_within_an_epoch_is_whole_then(terminal):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, color_system=None, width=80)
+    x = np.ones((8, 2))
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    watchers = [StopAtStep(6), ProgressBar(console, last_step=6)]
+    model.fit(x, x[:, :1], 2, epochs=2, verbose=0, callbacks=watchers)
+    last = frames_of(file.getvalue())[-1].splitlines()[-1]
+    pattern = r"epoch 2/2 ━+ loss .*left 0:00:00" if terminal else r"epoch 2/2  step 6/6  loss .*"
+    assert re.fullmatch(pattern, last), last
 
 
 def frames_of(output):
