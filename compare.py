@@ -41,7 +41,7 @@ def make_parser() -> cli.ArgumentParser:
         "--seeds",
         type=read_seeds,
         metavar="N",
-        help="train each variant with the seeds 0 to N - 1, or with a span such as 10-14 (3)",
+        help="train each variant with the seeds 0 to N - 1, or with spans such as 10-14 (3)",
     )
     parser.add_argument(
         "--only-one-at-a-time",

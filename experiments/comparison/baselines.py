@@ -9,11 +9,27 @@ from experiments.settings import parse_settings
 
 
 def key_of(variant: Variant) -> str:
-    """Equal for variants whose losses are of the same tokens of the same text."""
+    """Equal for variants of which the same is known."""
+    s = variant.settings
+    context = s.context_length if s.model == "encoder" else None  # lines are cut to it
+    return f"{_tokens_of(variant)} {context}"
+
+
+def _tokens_of(variant):
     s = variant.settings
     size = None if s.tokenizer == "char" else s.vocabulary_size
-    context = s.context_length if s.model == "encoder" else None  # lines are cut to it
-    return f"{s.corpus} {s.tokenizer} {size} {s.validation_split:g} {s.model} {context}"
+    return f"{s.corpus} {s.tokenizer} {size} {s.validation_split:g} {s.model}"
+
+
+def predict_alike(study: Study, one: Variant, other: Variant) -> bool:
+    """Whether the losses of two variants are of the same tokens of the same text."""
+    if key_of(one) == key_of(other):
+        return True
+    if _tokens_of(one) != _tokens_of(other):
+        return False
+    first, second = known_of(study, one), known_of(study, other)
+    # Contexts differ; of each line that one of them cuts there are fewer tokens to predict.
+    return None not in (first, second) and first["tokens"] == second["tokens"]
 
 
 def known_of(study: Study, variant: Variant) -> dict | None:

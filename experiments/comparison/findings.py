@@ -7,6 +7,7 @@ from collections.abc import Callable
 from experiments.comparison.baselines import known_of
 from experiments.comparison.results import SHOWN, Results, Row, Run, mean_of, shown
 from experiments.comparison.statistics import LEVEL
+from experiments.comparison.varying import show_seeds
 
 TRIGRAM = 3
 ONE_SEED = "one seed"
@@ -18,10 +19,10 @@ def command(results: Results) -> str:
     words = ["python", "compare.py", *study.base]
     for name, values in study.vary.items():
         words += ["--vary", f"{name}={','.join(values)}"]
-    first, last = study.seeds[0], study.seeds[-1]
-    is_span = list(study.seeds) == list(range(first, last + 1))
-    words += ["--seeds", f"{first}-{last}" if first or not is_span else str(len(study.seeds))]
+    words += ["--seeds", show_seeds(study.seeds)]
     words += ["--only-one-at-a-time"] if study.one_at_a_time else []
+    if study.reference != next(iter(study.variants)):
+        words += ["--reference", study.reference]
     return shlex.join([*words, "--study", study.folder.name])
 
 
@@ -100,6 +101,8 @@ def _interval(results: Results, row: Row) -> str:
 
 
 def _verdict(results: Results, row: Row) -> str:
+    if not results.predicts_alike(row):
+        return "other tokens"
     found = results.difference(row)
     return "" if found is None else found.verdict
 
@@ -112,7 +115,7 @@ def _bits(results: Results, row: Row) -> str:
 
 
 def _seconds_to_reference(results: Results, row: Row) -> str:
-    if not row.runs or not results.reference.runs:
+    if not row.runs or not results.reference.runs or not results.predicts_alike(row):
         return ""
     goals = {seed: run.loss for seed, run in results.reference.runs.items()}
     seconds = [row.runs[seed].seconds_to(goals[seed]) for seed in row.runs.keys() & goals]

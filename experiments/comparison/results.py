@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import runs
+from experiments.comparison.baselines import predict_alike
 from experiments.comparison.statistics import Comparison, Difference, compare
 from experiments.comparison.study import Study, Variant
 
@@ -88,8 +89,12 @@ class Results(NamedTuple):
         """The row that the others are compared to."""
         return self.rows[self.study.reference]
 
+    def predicts_alike(self, row: Row) -> bool:
+        """Whether a row's losses are of the same tokens as the reference's."""
+        return predict_alike(self.study, row.variant, self.reference.variant)
+
     def difference(self, row: Row) -> Difference | None:
-        """What is known of a row against the reference; None for that itself."""
+        """What is known of a row against the reference; None for that itself, or other tokens."""
         found = {} if self.comparison is None else self.comparison.differences
         return found.get(row.variant.name)
 
@@ -121,19 +126,28 @@ def read_results(study: Study) -> Results:
             row.failures[trial.seed] = study.failures[name]
         elif runs.is_finished(trial.folder):
             row.runs[trial.seed] = _read_run(trial.folder)
+    in_order = sorted(rows, key=lambda name: (not rows[name].runs, mean_of(rows[name])))
+    results = Results(study, {name: rows[name] for name in in_order}, None)
     losses = {
         name: {seed: run.loss for seed, run in row.runs.items()}
-        for name, row in rows.items()
-        if row.runs
+        for name, row in results.rows.items()
+        if row.runs and results.predicts_alike(row)
     }
-    comparison = compare(losses, study.reference) if study.reference in losses else None
-    in_order = sorted(rows, key=lambda name: (not rows[name].runs, mean_of(rows[name])))
-    return Results(study, {name: rows[name] for name in in_order}, comparison)
+    if study.reference not in losses:
+        return results
+    return results._replace(comparison=compare(losses, study.reference))
 
 
 def notes(results: Results) -> list[str]:
     """What differs between the variants besides what was varied, and what is missing: sentences."""
     found = []
+    others = [name for name, row in results.rows.items() if not results.predicts_alike(row)]
+    if others:
+        found.append(
+            f"Other tokens than those of {results.study.reference} are predicted by "
+            f"{', '.join(others)}: a loss a token says nothing between them, and there is no "
+            "verdict. On one and the same text bits a character compare them."
+        )
     for what, figure in (
         ("parameters", lambda run: run.parameters),
         ("steps", lambda run: run.steps),

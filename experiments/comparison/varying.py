@@ -57,25 +57,46 @@ def read_vary(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """The seeds that a text stands for: "3" for the first three, "10-14" for a span.
+    """The seeds that a text stands for: "3" for the first three, "10-14" for spans of them.
 
     Raises:
         argparse.ArgumentTypeError: any other text.
 
     Example:
 
-    >>> read_seeds("3"), read_seeds("10-12")
-    ((0, 1, 2), (10, 11, 12))
+    >>> read_seeds("3"), read_seeds("10-12"), read_seeds("0-1,7-8")
+    ((0, 1, 2), (10, 11, 12), (0, 1, 7, 8))
     """
-    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
-    first, last = (0, int(match[1]) - 1) if match and not match[2] else (0, -1)
-    if match and match[2]:
-        first, last = int(match[1]), int(match[2])
-    if first > last:
+    is_count = re.fullmatch(r"[1-9]\d{0,8}", text)
+    spans = [re.fullmatch(r"(\d{1,9})-(\d{1,9})", span) for span in text.split(",")]
+    if is_count:
+        return tuple(range(int(text)))
+    if not all(span and int(span[1]) <= int(span[2]) for span in spans):
         raise argparse.ArgumentTypeError(
-            f"expected a number of seeds such as 3, or a span such as 10-14, got {text!r}"
+            "expected a number of seeds such as 3, or spans such as 10-14 or 0-2,10-14, "
+            f"got {text!r}"
         )
-    return tuple(range(first, last + 1))
+    seeds = [seed for span in spans for seed in range(int(span[1]), int(span[2]) + 1)]
+    return tuple(dict.fromkeys(seeds))
+
+
+def show_seeds(seeds: Sequence[int]) -> str:
+    """A text for `read_seeds`, in any order of the seeds.
+
+    Example:
+
+    >>> show_seeds([0, 1, 2]), show_seeds([10, 11, 0])
+    ('3', '0-0,10-11')
+    """
+    spans = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    if len(spans) == 1 and spans[0][0] == 0:
+        return str(len(seeds))
+    return ",".join(f"{first}-{last}" for first, last in spans)
 
 
 def flags_of(name: str, text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import compare
 from experiments.comparison import baselines, findings, page, pictures
 from experiments.comparison.results import notes, read_results
 from experiments.comparison.study import Study
+from experiments.comparison.varying import read_seeds
 from tests.comparison.made_up import finish, made_up_study
 
 LOSSES = {
@@ -84,12 +85,49 @@ def test_unequal_budgets_are_never_silent(tmp_path):
 
 
 def test_a_longer_context_is_said_to_lower_the_loss_by_itself(tmp_path):
-    study = Study(tmp_path / "s", ("--steps", "40"), {"context_length": ["64", "256"]}, [0])
+    flags = ("--model", "decoder", "--steps", "40")
+    study = Study(tmp_path / "s", flags, {"context_length": ["64", "256"]}, [0])
     for trial in study.trials():
         finish(trial, 1.4)
     (said,) = notes(read_results(study))
     assert said.startswith("The contexts differ.")
     assert "evaluate.py --by position" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [
+        ("tokenizer", ["char", "word"]),
+        ("vocabulary_size", ["9", "12"]),
+        ("model", ["encoder", "decoder"]),
+        ("corpus", ["toy", "sort"]),
+        ("validation_split", ["0.2", "0.3"]),
+    ],
+)
+def test_losses_of_other_tokens_have_no_verdict(setting, values, tmp_path):
+    study = Study(tmp_path / "s", ("--steps", "40"), {setting: values}, [0, 1, 2])
+    for trial in study.trials():
+        finish(trial, (1.4 if trial.variant == f"{setting}={values[1]}" else 2.4) + trial.seed / 99)
+    results = read_results(study)
+    other = cells(results)[f"{setting}={values[1]}"]
+    assert other["verdict"] == "other tokens"
+    assert not other["difference"] + other["95 % interval"] + other["to the reference's loss"]
+    said = notes(results)[0]
+    assert said.startswith(f"Other tokens than those of {setting}={values[0]} are predicted by ")
+    assert "Better" not in " ".join(findings.sentences(results))
+
+
+@pytest.mark.parametrize(("counts", "verdict"), [([9, 9], "better"), ([9, 8], "other tokens")])
+def test_contexts_that_cut_no_line_are_compared(counts, verdict, tmp_path):
+    study = Study(tmp_path / "s", ("--steps", "40"), {"context_length": ["5", "9"]}, [0, 1, 2])
+    for trial in study.trials():
+        finish(trial, (1.4 if trial.variant == "context_length=9" else 2.4) + trial.seed / 99)
+    known = {"characters": 9, "uniform": 4.0, "n-grams": [3, 3, 3]}
+    study.baselines = {
+        key: {**known, "tokens": count}
+        for key, count in zip(baselines.missing(study), counts, strict=True)
+    }
+    assert cells(read_results(study))["context_length=9"]["verdict"] == verdict
 
 
 def test_equal_budgets_need_no_word(results):
@@ -142,6 +180,14 @@ def test_the_command_makes_the_study_again(results):
         "python compare.py --steps 40 --vary position=sinusoidal,rotary,alibi,none --seeds 3 "
         "--study s"
     )
+
+
+def test_the_command_has_all_seeds_and_the_reference(tmp_path):
+    vary = {"position": ["none", "rotary"]}
+    study = Study(tmp_path / "s", (), vary, [10, 11, 0, 1], reference="position=rotary")
+    command = findings.command(read_results(study))
+    assert "--seeds 0-1,10-11 --reference position=rotary" in command
+    assert sorted(study.seeds) == list(read_seeds("0-1,10-11"))
 
 
 def test_pictures_are_drawn_and_differ(results, tmp_path):
