@@ -146,7 +146,7 @@ class Architecture:
     )
     rotary_wavelength: float = _variant(
         10000.0,
-        "of the slowest rotary pair; some times the context length is enough",
+        "of the slowest rotary pair, in tokens by 2 pi; a few times the context length is enough",
         Number(float, above=1),
     )
     rotary_fraction: float = _variant(
@@ -173,8 +173,8 @@ class Architecture:
     )
     convolution: str = _variant(
         "none",
-        "what looks at a token together with the three before it first, by a short convolution: "
-        "attention, the feed-forward network, or both",
+        "before what a short convolution mixes each token with the three before it: attention, the "
+        "feed-forward network, or both",
         ("none", "attention", "feed_forward", "both"),
     )
     tie_embeddings: bool = _variant(False, "make the logits with the embedding's own matrix")

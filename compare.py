@@ -35,7 +35,8 @@ def make_parser() -> cli.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE,...",
-        help="a setting of train.py, or preset, and its values; given again, every combination",
+        help="a setting of train.py, or preset, and its values (of switches yes and no); given "
+        "again, every combination",
     )
     parser.add_argument(
         "--seeds",
@@ -51,7 +52,8 @@ def make_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--reference",
         metavar="VARIANT",
-        help="what the others are compared to, such as position=rotary (the first)",
+        help="what the others are compared to, by its whole name, such as position=rotary (the "
+        "first)",
     )
     parser.add_argument(
         "--study",

@@ -28,11 +28,11 @@ def make_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--corpus",
         metavar="TEXT",
-        help="what to score on: toy, a file, a folder or an address (the validation part of each "
-        "model's own corpus, or all of it where it had none)",
+        help="what to score on: one of train.py's corpora, a file, a folder or an address (the "
+        "validation part of each model's own corpus, or all of it where it had none)",
     )
     parser.add_argument(
-        "--batch-size", type=cli.number(int, least=1), metavar="N", help="examples (64)"
+        "--batch-size", type=cli.number(int, least=1), metavar="N", help="examples a batch (64)"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="also write the rows as Markdown")

@@ -81,7 +81,10 @@ class Settings(Architecture):
         0.0, "how fast adamw and muon shrink matrices, relative to the learning rate", _AMOUNT
     )
     clip_norm: float | None = _training(
-        None, "longest gradient, all weights together", _AMOUNT, none="any"
+        None,
+        "shorten a gradient that is longer than this, all weights together",
+        _AMOUNT,
+        none="any",
     )
     average: float = _training(
         0.0,

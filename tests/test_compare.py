@@ -145,6 +145,7 @@ def test_a_trial_that_fails_is_a_row_that_says_why_and_the_others_go_on(tmp_path
     assert list(results(tmp_path / "s")) == ["learning_rate=0.01,seed=0"]
     report = (tmp_path / "s/report.md").read_text()
     assert "learning_rate=1e+30, seed 0: the loss is no number" in report
+    assert re.search(r"^learning_rate=1e\+30 +failed$", result.stdout, re.MULTILINE)
     assert "| learning_rate=0.01" in report
     assert "| best possible | 0.2060 |" in report
 

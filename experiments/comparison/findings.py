@@ -66,12 +66,18 @@ def method(results: Results) -> list[str]:
         "such loss, for all variants alike.)"
     ]
     if results.comparison is not None and results.comparison.differences:
+        how = "A verdict is given by a t test of the paired differences."
+        if len(results.comparison.differences) > 1:
+            how = (
+                "A verdict is given where two tests agree: one with the noise of all variants "
+                "pooled and Holm's correction for many comparisons, one with the noise of the two "
+                "variants alone."
+            )
         said.append(
-            "Differences are paired by seed: the same seed means the same batches in the same "
-            "order. A verdict is given where two tests agree: one with the noise of all variants "
-            "pooled and Holm's correction for many comparisons, one with the noise of the two "
-            f"variants alone. So of studies of equal variants at most {LEVEL:.0%} have a verdict "
-            'other than "can\'t tell". The intervals (95 %) agree with the verdicts.'
+            "Differences are paired by seed: with the same seed, variants that read alike get the "
+            f"same batches in the same order. {how} So of studies of equal variants at most "
+            f'{LEVEL:.0%} have a verdict other than "can\'t tell". The intervals (95 %) agree with '
+            "the verdicts."
         )
     if len(shown(results)) < sum(bool(row.runs) for row in results.rows.values()):
         said.append(
@@ -101,6 +107,8 @@ def _interval(results: Results, row: Row) -> str:
 
 
 def _verdict(results: Results, row: Row) -> str:
+    if row.failures and not row.runs:
+        return "failed"
     if not results.predicts_alike(row):
         return "other tokens"
     found = results.difference(row)

@@ -43,8 +43,10 @@ def print_summary(results: Results) -> None:
     table = make_table(*findings.PRINTED, gap=2)
     places = [list(findings.COLUMNS).index(column) for column in findings.PRINTED]
     cells = findings.cells(results)
-    for name in shown(results):
-        table.add_row(*(cells[name][place] for place in places))
+    chosen = shown(results)
+    for name, row in results.rows.items():
+        if name in chosen or (row.failures and not row.runs):
+            table.add_row(*(cells[name][place] for place in places))
     console.print()
     console.print(table)
     left_out = len(cells) - table.row_count

@@ -4,7 +4,7 @@ import matplotlib.image
 import pytest
 
 import compare
-from experiments.comparison import baselines, findings, page, pictures
+from experiments.comparison import baselines, findings, page, pictures, report
 from experiments.comparison.results import notes, read_results
 from experiments.comparison.study import Study
 from experiments.comparison.varying import read_seeds
@@ -141,6 +141,21 @@ def test_what_is_missing_and_what_failed_is_said(tmp_path):
         "position=none, seed 0: out of memory",
         "position=sinusoidal: not trained yet with seed 1.",
     ]
+
+
+def test_a_variant_that_failed_has_a_row(tmp_path, capsys):
+    losses = {"sinusoidal": {0: 1.5, 1: 1.5}, "none": dict.fromkeys((0, 1), "out of memory")}
+    results = read_results(made_up_study(tmp_path / "s", losses))
+    assert cells(results)["position=none"]["verdict"] == "failed"
+    report.print_summary(results)
+    assert re.search(r"^position=none +failed$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("positions", "tests"), [(2, "a t test"), (3, "two tests agree")])
+def test_the_method_says_which_tests_there_are(positions, tests, tmp_path):
+    losses = dict(list(LOSSES.items())[:positions])
+    said = " ".join(findings.method(read_results(made_up_study(tmp_path / "s", losses))))
+    assert tests in said
 
 
 def test_a_study_without_its_reference_says_so(tmp_path):
