@@ -127,8 +127,8 @@ class Muon(OneRate, keras.optimizers.Muon):
     """Keras's Muon that keeps the gradient's norm. Arguments are those of Keras's.
 
     Matrices of one shape are orthogonalized together, wide and tall ones alike. Keras does it one
-    by one, which makes most of a step's graph: 24 times 15 products with four layers, instead of
-    2 times 15, and takes half as long again to the first step.
+    by one: with four layers 24 times 15 products stand in a step's graph instead of 2 times 15,
+    and the first step takes half as long again.
     """
 
     _updates = None  # while they are made: by the index of the matrix
