@@ -107,7 +107,7 @@ def _interval(results: Results, row: Row) -> str:
 
 
 def _verdict(results: Results, row: Row) -> str:
-    if row.failures and not row.runs:
+    if row.has_failed:
         return "failed"
     if not results.predicts_alike(row):
         return "other tokens"

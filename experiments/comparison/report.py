@@ -45,7 +45,7 @@ def print_summary(results: Results) -> None:
     cells = findings.cells(results)
     chosen = shown(results)
     for name, row in results.rows.items():
-        if name in chosen or (row.failures and not row.runs):
+        if name in chosen or row.has_failed:
             table.add_row(*(cells[name][place] for place in places))
     console.print()
     console.print(table)

@@ -65,6 +65,11 @@ class Row(NamedTuple):
     failures: dict[int, str]
 
     @property
+    def has_failed(self) -> bool:
+        """Whether trials were tried and none came to its end."""
+        return bool(self.failures) and not self.runs
+
+    @property
     def deviation(self) -> float:
         """Standard deviation of the loss over the seeds; nan with fewer than two."""
         losses = [run.loss for run in self.runs.values()]
@@ -141,7 +146,9 @@ def read_results(study: Study) -> Results:
 def notes(results: Results) -> list[str]:
     """What differs between the variants besides what was varied, and what is missing: sentences."""
     found = []
-    others = [name for name, row in results.rows.items() if not results.predicts_alike(row)]
+    others = [
+        name for name, row in results.rows.items() if row.runs and not results.predicts_alike(row)
+    ]
     if others:
         found.append(
             f"Other tokens than those of {results.study.reference} are predicted by "

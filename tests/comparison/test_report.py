@@ -113,7 +113,8 @@ def test_losses_of_other_tokens_have_no_verdict(setting, values, tmp_path):
     assert other["verdict"] == "other tokens"
     assert not other["difference"] + other["95 % interval"] + other["to the reference's loss"]
     said = notes(results)[0]
-    assert said.startswith(f"Other tokens than those of {setting}={values[0]} are predicted by ")
+    others = f"than those of {setting}={values[0]} are predicted by {setting}={values[1]}: "
+    assert said.startswith(f"Other tokens {others}")
     assert "Better" not in " ".join(findings.sentences(results))
 
 
@@ -156,6 +157,15 @@ def test_the_method_says_which_tests_there_are(positions, tests, tmp_path):
     losses = dict(list(LOSSES.items())[:positions])
     said = " ".join(findings.method(read_results(made_up_study(tmp_path / "s", losses))))
     assert tests in said
+
+
+def test_what_failed_is_not_said_to_predict_other_tokens(tmp_path):
+    flags = ("--steps", "40", "--context-length", "9")
+    study = Study(tmp_path / "s", flags, {"tokenizer": ["word", "char"]}, [0])
+    word, char = study.trials()
+    finish(word, 1.5)
+    study.failures[char.folder.name] = "out of memory"
+    assert notes(read_results(study)) == ["tokenizer=char, seed 0: out of memory"]
 
 
 def test_a_study_without_its_reference_says_so(tmp_path):
