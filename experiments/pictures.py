@@ -6,7 +6,7 @@ from experiments.cli import UsageError
 
 # Okabe and Ito's colours, which colour-blind people tell apart; without colour the markers do.
 _COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = "os^Dv*X"
+_MARKERS = "os^Dv*XP<>phd"  # 13: as many as a study shows
 _LINES = ("-", "--", "-.", ":")
 
 

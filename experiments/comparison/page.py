@@ -25,6 +25,7 @@ _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _MARKERS = {
     **{"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"},
     **{"P": "cross", "X": "x", "*": "star", "<": "triangle-left", ">": "triangle-right"},
+    **{"p": "pentagon", "h": "hexagon", "d": "diamond-tall"},
 }
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;

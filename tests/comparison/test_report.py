@@ -1,3 +1,4 @@
+import math
 import re
 
 import matplotlib.image
@@ -5,7 +6,7 @@ import pytest
 
 import compare
 from experiments.comparison import baselines, findings, page, pictures, report
-from experiments.comparison.results import notes, read_results
+from experiments.comparison.results import SHOWN, notes, read_results
 from experiments.comparison.study import Study
 from experiments.comparison.varying import read_seeds
 from tests.comparison.made_up import finish, made_up_study
@@ -213,6 +214,17 @@ def test_the_command_has_all_seeds_and_the_reference(tmp_path):
     command = findings.command(read_results(study))
     assert "--seeds 0-1,10-11 --reference position=rotary" in command
     assert sorted(study.seeds) == list(read_seeds("0-1,10-11"))
+
+
+def test_all_variants_that_are_shown_have_marks_of_their_own(tmp_path):
+    heads = [str(number) for number in range(1, SHOWN + 2)]
+    flags = ("--d-model", str(math.lcm(*range(1, SHOWN + 2))))
+    study = Study(tmp_path / "s", flags, {"num_heads": heads}, [0])
+    for trial in study.trials():
+        finish(trial, 1.6 if trial.variant == study.reference else 1.5)
+    styles = pictures.styles(read_results(study)).values()
+    assert len({style["marker"] for style in styles}) == SHOWN + 1  # also without colour
+    assert len({page._MARKERS[style["marker"]] for style in styles}) == SHOWN + 1
 
 
 def test_pictures_are_drawn_and_differ(results, tmp_path):
