@@ -18,12 +18,15 @@ from tokenizers.trainers import BpeTrainer
 class Tokenizer:
     """A vocabulary of pieces of text, and the rule that splits a text into pieces.
 
-    Id 0 is padding and id 1 stands for every piece out of the vocabulary. No text can spell the
-    two special tokens.
+    Id 0 is padding and id 1 stands for every piece out of the vocabulary. A model may need more
+    special tokens, such as one that ends a text. They come after the pieces, so that no piece has
+    another id because of them. No text can spell a special token.
 
     Args:
         pieces: the vocabulary; the first piece gets id 2. All different, and each one that the
             rule could produce.
+        extra_tokens: special tokens that come after the pieces, such as "[END]". All different.
+            Default: none.
 
     Raises:
         ValueError: no pieces, a piece twice, or one that the rule could never produce.
@@ -43,8 +46,9 @@ class Tokenizer:
     loses_line_ends = False
     takes_size = True
 
-    def __init__(self, pieces: Iterable[str]):
+    def __init__(self, pieces: Iterable[str], extra_tokens: Iterable[str] = ()):
         self.pieces = list(pieces)
+        self.extra_tokens = tuple(extra_tokens)
         name = self.pieces_name
         if not self.pieces:
             raise ValueError(f"`{name}` must hold at least one. Received: {name}=[].")
@@ -54,16 +58,39 @@ class Tokenizer:
                     f"`{name}` must be different, and what a text is split into. "
                     f"Received: {piece!r}{' twice' if count > 1 else ''}."
                 )
-        self.vocabulary = (*self.special_tokens, *self.pieces)
-        ids = {token: id_ for id_, token in enumerate(self.vocabulary)}
-        self._tokenizer = tokenizers.Tokenizer(WordLevel(ids, unk_token="[UNK]"))
+        self.vocabulary = (*self.special_tokens, *self.pieces, *self.extra_tokens)
+        # The library's own names of the first two have a space in them: no text can spell them.
+        padding, unknown = (f" {token}" for token in self.special_tokens)
+        ids = {token: id_ for id_, token in enumerate([padding, unknown, *self.pieces])}
+        self._tokenizer = tokenizers.Tokenizer(WordLevel(ids, unk_token=unknown))
         self._tokenizer.normalizer = self.normalizer
         self._tokenizer.pre_tokenizer = self.pre_tokenizer
 
     @property
     def vocabulary_size(self) -> int:
-        """The number of different ids, V: the pieces and the two special tokens."""
+        """The number of different ids, V: the pieces and the special tokens."""
         return len(self.vocabulary)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """The ids of all special tokens, in their order."""
+        return [0, 1, *range(2 + len(self.pieces), self.vocabulary_size)]
+
+    def special_id(self, token: str) -> int:
+        """The id of one of `extra_tokens`."""
+        return 2 + len(self.pieces) + self.extra_tokens.index(token)
+
+    def with_extra_tokens(self, *tokens: str) -> "Tokenizer":
+        """The same tokenizer with these special tokens after its own.
+
+        Example:
+
+        >>> tokenizer = CharTokenizer("ab").with_extra_tokens("[END]")
+        >>> tokenizer.encode("ab"), tokenizer.special_id("[END]")
+        ([2, 3], 4)
+        """
+        config = {**self.get_config(), "extra_tokens": [*self.extra_tokens, *tokens]}
+        return self.from_config(config)
 
     @classmethod
     def split(cls, text: str) -> list[str]:
@@ -88,9 +115,12 @@ class Tokenizer:
                 yield np.array(token_ids, "int32")
 
     def decode(self, token_ids: Iterable[int]) -> str:
-        """The text of these ids; padding is left out."""
-        kept = (id_ for id_ in token_ids if id_ != self.padding_id)
-        return self.separator.join(self.tokens(kept))
+        """The text of these ids; of special tokens [UNK] alone is shown."""
+        return self.separator.join(self.tokens(self._shown(token_ids)))
+
+    def _shown(self, token_ids):
+        end = 2 + len(self.pieces)
+        return (id_ for id_ in token_ids if self.padding_id < id_ < end)
 
     def continuation(self) -> Callable[[Iterable[int]], str]:
         """A function that decodes what is added to a text, again and again, some ids at a time."""
@@ -102,7 +132,11 @@ class Tokenizer:
 
     def get_config(self) -> dict:
         """What `from_config` needs to make this tokenizer again."""
-        return {self.pieces_name: self.pieces}
+        return self._with_extra({self.pieces_name: self.pieces})
+
+    def _with_extra(self, config):
+        extra = {"extra_tokens": list(self.extra_tokens)} if self.extra_tokens else {}
+        return {**config, **extra}
 
     @classmethod
     def from_config(cls, config: dict) -> "Tokenizer":
@@ -116,6 +150,7 @@ class WordTokenizer(Tokenizer):
 
     Args:
         words: the words of the vocabulary; the first gets id 2. All different, in lower case.
+        extra_tokens: that of `Tokenizer`.
 
     Raises:
         ValueError: no words, a word twice, or a word that the tokenizer could never produce.
@@ -135,8 +170,8 @@ class WordTokenizer(Tokenizer):
     pieces_name = "words"
     loses_line_ends = True
 
-    def __init__(self, words: Iterable[str]):
-        super().__init__(words)
+    def __init__(self, words: Iterable[str], extra_tokens: Iterable[str] = ()):
+        super().__init__(words, extra_tokens)
 
     @property
     def words(self) -> list[str]:
@@ -162,6 +197,37 @@ class WordTokenizer(Tokenizer):
 
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
+class SymbolTokenizer(WordTokenizer):
+    """Reads a text as what stands between its spaces, as it is written: phones, tags, notes.
+
+    It is `WordTokenizer` that keeps capitals.
+
+    Args:
+        symbols: the symbols of the vocabulary; the first gets id 2. All different.
+        extra_tokens: that of `Tokenizer`.
+
+    Raises:
+        ValueError: no symbols, one twice, or one with white space in it.
+
+    Example:
+
+    >>> SymbolTokenizer.from_texts(["HH AH L OW"]).encode("L OW l")
+    [4, 5, 1]
+    """
+
+    normalizer = Sequence([])
+    pieces_name = "symbols"
+
+    def __init__(self, symbols: Iterable[str], extra_tokens: Iterable[str] = ()):
+        super().__init__(symbols, extra_tokens)
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of the vocabulary, the most frequent first."""
+        return self.pieces
+
+
+@keras.saving.register_keras_serializable(package="mini_transformer")
 class CharTokenizer(Tokenizer):
     r"""Reads a text as characters, all of them: capitals, spaces, new lines.
 
@@ -169,6 +235,7 @@ class CharTokenizer(Tokenizer):
 
     Args:
         characters: the characters of the vocabulary; the first gets id 2.
+        extra_tokens: that of `Tokenizer`.
 
     Raises:
         ValueError: no characters, one twice, or a text of several.
@@ -186,8 +253,8 @@ class CharTokenizer(Tokenizer):
     pieces_name = "characters"
     takes_size = False
 
-    def __init__(self, characters: Iterable[str]):
-        super().__init__(characters)
+    def __init__(self, characters: Iterable[str], extra_tokens: Iterable[str] = ()):
+        super().__init__(characters, extra_tokens)
 
     @property
     def characters(self) -> list[str]:
@@ -211,7 +278,7 @@ class CharTokenizer(Tokenizer):
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
         # A table of all code points: 70 times as fast as the library.
         table = np.full(0x110000, self.unknown_id, "int32")
-        table[[ord(character) for character in self.pieces]] = np.arange(2, self.vocabulary_size)
+        table[[ord(character) for character in self.pieces]] = 2 + np.arange(len(self.pieces))
         for piece in pieces:
             yield table[np.frombuffer(piece.encode("utf-32-le"), "<u4")]
 
@@ -239,6 +306,7 @@ class BPETokenizer(Tokenizer):
     Args:
         merges: pairs of tokens, the first to be merged first, each as "left right". They are
             written in GPT-2's alphabet of bytes, where a space is "Ġ" and a new line "Ċ".
+        extra_tokens: that of `Tokenizer`.
 
     Raises:
         ValueError: a merge that is no pair of tokens, each a byte or merged before.
@@ -258,8 +326,9 @@ class BPETokenizer(Tokenizer):
     pre_tokenizer = ByteLevel(add_prefix_space=False)  # merges stay within words
     pieces_name = "tokens"
 
-    def __init__(self, merges: Iterable[str]):
+    def __init__(self, merges: Iterable[str], extra_tokens: Iterable[str] = ()):
         self.merges = list(merges)
+        self.extra_tokens = tuple(extra_tokens)
         ids = {sign: id_ for id_, sign in enumerate(_SIGNS, start=len(self.special_tokens))}
         self._bytes = [token.encode() for token in self.special_tokens]
         self._bytes += [bytes([byte]) for byte in range(256)]
@@ -276,6 +345,7 @@ class BPETokenizer(Tokenizer):
                 self._bytes.append(self._bytes[ids[left]] + self._bytes[ids[right]])
         self.vocabulary = tuple(token.decode(errors="backslashreplace") for token in self._bytes)
         self.pieces = list(self.vocabulary[len(self.special_tokens) :])
+        self.vocabulary += self.extra_tokens
         # The special tokens are not among its ids: no text can spell them.
         self._tokenizer = tokenizers.Tokenizer(BPE(ids, pairs))
         self._tokenizer.pre_tokenizer = self.pre_tokenizer
@@ -324,8 +394,8 @@ class BPETokenizer(Tokenizer):
         return pieces
 
     def decode(self, token_ids: Iterable[int]) -> str:
-        """The text of these ids; padding is left out, and an incomplete character becomes �."""
-        kept = (id_ for id_ in token_ids if id_ != self.padding_id)
+        """The text of these ids; an incomplete character becomes �."""
+        kept = self._shown(token_ids)
         return b"".join(self._bytes[id_] for id_ in kept).decode(errors="replace")
 
     def continuation(self) -> Callable[[Iterable[int]], str]:
@@ -334,7 +404,12 @@ class BPETokenizer(Tokenizer):
         return lambda token_ids: decoder.decode(b"".join(self._bytes[id_] for id_ in token_ids))
 
     def get_config(self) -> dict:
-        return {"merges": self.merges}
+        return self._with_extra({"merges": self.merges})
 
 
-TOKENIZERS = {"word": WordTokenizer, "char": CharTokenizer, "bpe": BPETokenizer}
+TOKENIZERS = {
+    "word": WordTokenizer,
+    "symbol": SymbolTokenizer,
+    "char": CharTokenizer,
+    "bpe": BPETokenizer,
+}

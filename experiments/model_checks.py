@@ -252,7 +252,7 @@ def _could_be(model, text, uniform, temperature, token):
         first += length - length // 2
     logits = _logits(model, np.array([text[first:]], "int32"))[0, -1].astype("float64")
     allowed = rounding(model, logits)
-    logits[[tokenizer.padding_id, tokenizer.unknown_id]] = -np.inf
+    logits[tokenizer.special_ids] = -np.inf
     ahead = logits > logits[token] + 2 * allowed  # for sure
     level = logits >= logits[token] - 2 * allowed  # the others are behind for sure
     begin, end = (

@@ -47,9 +47,9 @@ class Settings(Architecture):
     )
     tokenizer: str = _data(
         "word",
-        "what a token is: a word; a character; or with bpe, bytes that come together often, such "
-        "as a word or a part of one",
-        ("word", "char", "bpe"),
+        "what a token is: a word, in lower case; a symbol between spaces, as it is written; a "
+        "character; or with bpe, bytes that come together often, such as a word or a part of one",
+        ("word", "symbol", "char", "bpe"),
     )
     vocabulary_size: int = _data(
         5000,

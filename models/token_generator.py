@@ -70,7 +70,7 @@ class TokenGenerator:
             uniform[row, begin:end] = random_numbers(seed, row, end - begin)
 
         use_cache = use_cache and self.model.can_cache
-        num_choices = tokenizer.vocabulary_size - len(tokenizer.special_tokens)
+        num_choices = tokenizer.vocabulary_size - len(tokenizer.special_ids)
         top_k = num_choices if top_k is None else min(top_k, num_choices)
         loop = self._compile(_Loop, top_k, use_cache, jit_compile=jit_compile)
         first = 0  # the token that has position 0 in the model
@@ -187,7 +187,7 @@ class _Loop(_Part):
         super().__init__(model)
         self.top_k = top_k
         self.use_cache = use_cache
-        special = [model.tokenizer.padding_id, model.tokenizer.unknown_id]
+        special = model.tokenizer.special_ids
         self.is_special = np.isin(np.arange(model.tokenizer.vocabulary_size), special)  # (V,)
 
     def call(self, inputs):

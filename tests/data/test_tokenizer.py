@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from data.corpora import TOY_SENTENCES
-from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
+from data.tokenizer import (
+    TOKENIZERS,
+    BPETokenizer,
+    CharTokenizer,
+    SymbolTokenizer,
+    WordTokenizer,
+)
 from tests.conftest import run_script
 
 NASTY_TEXTS = [
@@ -231,7 +237,7 @@ def test_what_is_no_whole_character_is_shown_as_its_bytes(bpe):
     assert bpe.decode([0, *ids, 0]) == "ж"
 
 
-@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, BPETokenizer])
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
 def test_a_text_may_be_decoded_as_its_ids_come(kind):
     text = "the 日本語 then 👩‍👧 ends"
     tokenizer = kind.from_texts([text])
@@ -288,10 +294,68 @@ def test_a_vocabulary_without_room_for_all_bytes_is_refused():
         BPETokenizer.from_texts(["aa"], 257)
 
 
-@pytest.mark.parametrize("kind", [WordTokenizer, CharTokenizer, BPETokenizer])
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
 def test_pieces_are_encoded_as_they_are_one_by_one(kind):
     pieces = [*NASTY_TEXTS, *random_texts(100)]
     tokenizer = kind.from_texts(pieces[::2])
     encoded = list(tokenizer.encode_pieces(iter(pieces)))
     assert np.concatenate(encoded).tolist() == [i for t in pieces for i in tokenizer.encode(t)]
     assert list(tokenizer.encode_pieces([])) == []
+
+
+# Symbols
+
+
+def test_symbols_keep_their_capitals():
+    tokenizer = SymbolTokenizer.from_texts(["HH AH L OW hh"])
+    assert tokenizer.symbols == ["HH", "AH", "L", "OW", "hh"]
+    assert tokenizer.decode(tokenizer.encode("hh HH  Hh\n")) == "hh HH [UNK]"
+
+
+def test_symbols_that_are_called_like_special_tokens_are_symbols():
+    tokenizer = SymbolTokenizer.from_texts(["[PAD] [END]"], 1).with_extra_tokens("[END]")
+    assert tokenizer.encode("[PAD] [UNK] [END]") == [2, 1, 1]
+    assert SymbolTokenizer(["a"]).encode("[PAD]") == [1]
+
+
+# More special tokens
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
+def test_more_special_tokens_move_no_id(kind):
+    before = kind.from_texts(["to be or not to be"])
+    after = before.with_extra_tokens("[BEGIN]").with_extra_tokens("[END]")
+    assert after.vocabulary == (*before.vocabulary, "[BEGIN]", "[END]")
+    assert after.pieces == before.pieces
+    assert after.encode("to be") == before.encode("to be")
+    ids = [before.vocabulary_size, before.vocabulary_size + 1]
+    assert [after.special_id(token) for token in ("[BEGIN]", "[END]")] == ids
+    assert after.special_ids == [0, 1, *ids]
+    assert not set(ids) & set(after.encode("[BEGIN] [END] [begin][end]"))
+    (encoded,) = after.encode_pieces(["to be"])
+    assert encoded.tolist() == before.encode("to be")
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
+def test_more_special_tokens_are_no_part_of_the_text(kind):
+    tokenizer = kind.from_texts(["to be"]).with_extra_tokens("[BEGIN]", "[END]")
+    begin, end = map(tokenizer.special_id, ("[BEGIN]", "[END]"))
+    assert tokenizer.decode([begin, *tokenizer.encode("to be"), end, 0]) == "to be"
+    assert tokenizer.tokens([begin, end]) == ["[BEGIN]", "[END]"]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
+def test_more_special_tokens_survive_keras_serialization(kind):
+    tokenizer = kind.from_texts(["to be"]).with_extra_tokens("[BEGIN]", "[END]")
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(tokenizer)))
+    assert keras.saving.deserialize_keras_object(config).vocabulary == tokenizer.vocabulary
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
+def test_a_tokenizer_without_more_special_tokens_is_saved_as_ever(kind):
+    assert list(kind.from_texts(["to be"]).get_config()) in (
+        ["words"],
+        ["symbols"],
+        ["characters"],
+        ["merges"],
+    )
