@@ -121,7 +121,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Call arguments:
         query: floats, (B, T, any width).
-        value: floats, (B, S, any width).
+        value: floats, (B, S, any width). Default None: keys and values are those of `cache`, as
+            `remember` made it, and it stays as it is.
         key: floats, (B, S, any width). Default None: `value` serves as key too.
         padding_mask: booleans, (B, S), True for keys that are real tokens. Default None.
         attention_mask: booleans, (T, S), or rank 4 broadcastable to (B, N, T, S), True where a
@@ -229,31 +230,31 @@ class MultiHeadAttention(keras.layers.Layer):
     def call(
         self,
         query,
-        value,
+        value=None,
         key=None,
         padding_mask=None,
         attention_mask=None,
         cache=None,
         training=None,
     ):
-        key = value if key is None else key
         start = 0 if cache is None else cache.start  # the position of the first query
         query = self._split_heads(self.query_projection(query))  # (B, N, T, H)
-        key = self._split_heads(self.key_projection(key))  # (B, N_kv, S, H)
-        value = self._split_heads(self.value_projection(value))  # (B, N_kv, S, H)
         if self.qk_norm:
-            query, key = self.query_norm(query), self.key_norm(key)
+            query = self.query_norm(query)
         if self.rotary is not None:
-            query, key = self.rotary(query, start=start), self.rotary(key, start=start)
+            query = self.rotary(query, start=start)
+        if value is not None:
+            key, value = self._project(value, key, start)  # (B, N_kv, S, H)
         mask, bias = combine_masks(padding_mask, attention_mask), None
         if self.position_bias is not None:
             bias = self.position_bias(
                 query_length=ops.shape(query)[2],
-                key_length=ops.shape(key)[2] if cache is None else cache.length,
+                key_length=ops.shape(value)[2] if cache is None else cache.length,
                 start=start,
             )  # (N, T, S)
         if cache is not None:
-            key, value = cache.extend(key, value)  # (B N_kv, S, H)
+            key, value = cache.read() if value is None else cache.extend(key, value)
+            # (B N_kv, S, H)
             lengths = *ops.shape(query)[:3], cache.length  # B, N, T, S
             query, mask, bias = (self._fold(x, lengths) for x in (query, mask, bias))
         elif self.num_kv_heads < self.num_heads:
@@ -275,6 +276,16 @@ class MultiHeadAttention(keras.layers.Layer):
             attention_scores = ops.reshape(attention_scores, lengths)
         return self._join_heads(outputs), attention_scores
 
+    def _project(self, value, key, start):
+        """Keys and values, (B, N_kv, S, H), the first at position `start`."""
+        key = self._split_heads(self.key_projection(value if key is None else key))
+        value = self._split_heads(self.value_projection(value))
+        if self.qk_norm:
+            key = self.key_norm(key)
+        if self.rotary is not None:
+            key = self.rotary(key, start=start)
+        return key, value
+
     def _fold(self, x, lengths):
         """Queries, a mask or a bias for keys as a cache has them, (B N_kv, N / N_kv T, ...).
 
@@ -287,6 +298,13 @@ class MultiHeadAttention(keras.layers.Layer):
         x = ops.broadcast_to(x, (*lengths[:3], x.shape[-1]))
         queries = self.num_heads // self.num_kv_heads * length
         return ops.reshape(x, (batch_size * self.num_kv_heads, queries, x.shape[-1]))
+
+    def remember(self, value) -> KeyValueCache:
+        """The keys and values of what is attended to again and again, floats, (B, S, any width)."""
+        key, value = self._project(value, key=None, start=0)
+        cache = self.empty_cache(ops.shape(value)[0], ops.shape(value)[2])
+        cache.extend(key, value)
+        return cache
 
     def empty_cache(self, batch_size: int, length: int) -> KeyValueCache:
         """A cache for texts that begin, with room for `length` tokens each."""

@@ -3,6 +3,7 @@
 import keras
 
 from layers.encoder import TransformerEncoderLayer
+from layers.key_value_cache import KeyValueCache
 from layers.parts import build_part, check_layers, check_policy, serialize_part
 
 
@@ -26,7 +27,7 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
 
     Call arguments:
         inputs: floats, (B, T, D).
-        memory: floats, (B, S, any width).
+        memory: floats, (B, S, any width). Default None: that of `cache`.
         padding_mask, attention_mask, cache: for `attention`, as in `TransformerEncoderLayer`. Mask
             the future with an `attention_mask`: this layer does not.
         memory_mask: booleans, (B, S), True for real tokens of the memory. Default None: all are.
@@ -83,7 +84,7 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
     def call(
         self,
         inputs,
-        memory,
+        memory=None,
         padding_mask=None,
         attention_mask=None,
         memory_mask=None,
@@ -94,13 +95,35 @@ class TransformerDecoderLayer(TransformerEncoderLayer):
             inputs, padding_mask, attention_mask, cache, training
         )  # (B, T, D), (B, N, T, T)
         x = self._norm_before(self.cross_attention_norm, residual)
+        remembered = None
+        if memory is None:
+            remembered = KeyValueCache(cache.memory["keys"], cache.memory["values"])
+            memory_mask = cache.memory["mask"]
         attended, cross_attention_scores = self.cross_attention(
-            x, memory, padding_mask=memory_mask, training=training
+            x, memory, padding_mask=memory_mask, cache=remembered, training=training
         )  # (B, T, D), (B, N, T, S)
         attended = self.cross_attention_dropout(attended, training=training)
         residual = self._norm_after(self.cross_attention_norm, residual + attended)
         outputs = self._transform(residual, cache, training)
         return outputs, attention_scores, cross_attention_scores
+
+    def empty_cache(
+        self, batch_size: int, length: int, memory=None, memory_mask=None
+    ) -> KeyValueCache:
+        """A cache for texts that begin.
+
+        Args:
+            batch_size: how many texts, B.
+            length: for how many tokens of each there is room.
+            memory: what all of them will attend to, (B, S, any width). Default None: it is handed
+                over at each call.
+            memory_mask: booleans, (B, S), with `memory`.
+        """
+        cache = super().empty_cache(batch_size, length)
+        if memory is not None:
+            kept = self.cross_attention.remember(memory)
+            cache.memory = {**kept.tensors, "mask": memory_mask}
+        return cache
 
     def compute_output_shape(self, inputs_shape, memory_shape):
         return (

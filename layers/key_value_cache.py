@@ -17,6 +17,9 @@ class KeyValueCache:
     and values, by name, after K - 1 zeros for what lies before the text: those of position t at
     t + K - 1.
 
+    A decoder's layer also attends to a memory that stays as it is. Its keys and values are kept
+    here, and so the memory is read once.
+
     The sequences of all heads lie one after the other, and keys are kept as they will be
     multiplied, transposed. So XLA writes a new token into them in place and copies nothing: with
     (B, N_kv, S, H) it took twice as long.
@@ -27,6 +30,8 @@ class KeyValueCache:
         start: the position of the first new token, an integer. Default 0.
         inputs: what convolutions read, by name, floats, (B, K - 1 + S, D), of any content from
             position `start` on. Default None: there are no convolutions.
+        memory: "keys" and "values" of a memory, as above, and its "mask", (B, S). Default None:
+            there is no memory.
 
     Example:
 
@@ -40,17 +45,19 @@ class KeyValueCache:
     [(1, 1, 8), (1, 2, 1, 3), (2, 4, 3), (2, 3, 4)]
     """
 
-    def __init__(self, keys, values, start=0, inputs=None):
+    def __init__(self, keys, values, start=0, inputs=None, memory=None):
         self.keys = keys
         self.values = values
         self.start = start
         self.inputs = dict(inputs or {})
+        self.memory = memory
 
     @property
     def tensors(self) -> dict:
         """All that is kept, by the names of the constructor's arguments."""
         tensors = {"keys": self.keys, "values": self.values}
-        return {**tensors, "inputs": self.inputs} if self.inputs else tensors
+        others = {"inputs": self.inputs, "memory": self.memory}
+        return {**tensors, **{name: kept for name, kept in others.items() if kept}}
 
     @property
     def length(self) -> int:
@@ -73,6 +80,10 @@ class KeyValueCache:
         value = ops.reshape(value, (-1, *value.shape[2:]))
         self.keys = ops.slice_update(self.keys, (0, 0, self.start), key)
         self.values = ops.slice_update(self.values, (0, self.start, 0), value)
+        return self.read()
+
+    def read(self):
+        """The keys and values of all tokens, (B N_kv, S, H) each."""
         return ops.swapaxes(self.keys, -2, -1), self.values
 
     def extend_inputs(self, name: str, inputs):

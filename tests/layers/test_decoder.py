@@ -101,6 +101,23 @@ def test_with_a_cache_a_text_is_written_token_by_token_as_if_at_once(norm_first)
         np.testing.assert_allclose(to_numpy(outputs)[:, 0], expected[:, cache.start], atol=1e-5)
 
 
+def test_a_memory_that_a_cache_keeps_is_listened_to_as_if_it_were_there():
+    layer = TransformerDecoderLayer(
+        MultiHeadAttention(8, 2),
+        FeedForward(8, 10),
+        cross_attention=MultiHeadAttention(8, 4, num_kv_heads=2, qk_norm=True),
+    )
+    x, memory = floats(2, 4, 8), floats(2, 5, 7, seed=1)
+    layer.build(x.shape, memory.shape)
+    randomize(layer)
+    expected = layer(x, memory, attention_mask=causal_mask(4), memory_mask=MEMORY_MASK)
+    cache = layer.empty_cache(2, length=4, memory=memory, memory_mask=MEMORY_MASK)
+    ours = layer(x, attention_mask=causal_mask(4), cache=cache)
+    for output, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(to_numpy(output), to_numpy(other), atol=1e-5)
+    assert set(cache.tensors["memory"]) == {"keys", "values", "mask"}
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
