@@ -295,16 +295,14 @@ class MultiHeadAttention(keras.layers.Layer):
         if x is None:
             return None
         batch_size, _, length, _ = lengths
-        x = ops.broadcast_to(x, (*lengths[:3], x.shape[-1]))
+        width = ops.shape(x)[-1]
+        x = ops.broadcast_to(x, (*lengths[:3], width))
         queries = self.num_heads // self.num_kv_heads * length
-        return ops.reshape(x, (batch_size * self.num_kv_heads, queries, x.shape[-1]))
+        return ops.reshape(x, (batch_size * self.num_kv_heads, queries, width))
 
     def remember(self, value) -> KeyValueCache:
         """The keys and values of what is attended to again and again, floats, (B, S, any width)."""
-        key, value = self._project(value, key=None, start=0)
-        cache = self.empty_cache(ops.shape(value)[0], ops.shape(value)[2])
-        cache.extend(key, value)
-        return cache
+        return KeyValueCache.of(*self._project(value, key=None, start=0))
 
     def empty_cache(self, batch_size: int, length: int) -> KeyValueCache:
         """A cache for texts that begin, with room for `length` tokens each."""

@@ -52,6 +52,15 @@ class KeyValueCache:
         self.inputs = dict(inputs or {})
         self.memory = memory
 
+    @classmethod
+    def of(cls, key, value) -> "KeyValueCache":
+        """A cache that holds these alone, floats, (B, N_kv, S, H) each."""
+        key = ops.swapaxes(key, -2, -1)  # (B, N_kv, H, S)
+        return cls(
+            ops.reshape(key, (-1, *ops.shape(key)[2:])),
+            ops.reshape(value, (-1, *ops.shape(value)[2:])),
+        )
+
     @property
     def tensors(self) -> dict:
         """All that is kept, by the names of the constructor's arguments."""
@@ -62,7 +71,7 @@ class KeyValueCache:
     @property
     def length(self) -> int:
         """For how many tokens there is room, S."""
-        return self.values.shape[1]
+        return ops.shape(self.values)[1]
 
     def extend(self, key, value):
         """Writes new tokens from `start` on.
@@ -75,11 +84,9 @@ class KeyValueCache:
             The keys and values of all tokens, each with the heads of all texts in one row:
             (B N_kv, S, H).
         """
-        key = ops.swapaxes(key, -2, -1)  # (B, N_kv, H, T)
-        key = ops.reshape(key, (-1, *key.shape[2:]))
-        value = ops.reshape(value, (-1, *value.shape[2:]))
-        self.keys = ops.slice_update(self.keys, (0, 0, self.start), key)
-        self.values = ops.slice_update(self.values, (0, self.start, 0), value)
+        new = self.of(key, value)
+        self.keys = ops.slice_update(self.keys, (0, 0, self.start), new.keys)
+        self.values = ops.slice_update(self.values, (0, self.start, 0), new.values)
         return self.read()
 
     def read(self):

@@ -13,15 +13,23 @@ import metrics  # noqa: F401  and their metrics
 import optimizers  # noqa: F401  and their optimizers
 from models.decoder import DecoderLanguageModel
 from models.encoder import EncoderLanguageModel
+from models.encoder_decoder import EncoderDecoderModel
 from models.language_model import LanguageModel
 from models.transformer import TransformerLanguageModel
+from models.zoo_model import ZooModel
 
-ZOO = {"encoder": EncoderLanguageModel, "decoder": DecoderLanguageModel}
+ZOO = {
+    "encoder": EncoderLanguageModel,
+    "decoder": DecoderLanguageModel,
+    "encoder-decoder": EncoderDecoderModel,
+}
 
 __all__ = [
     "ZOO",
     "DecoderLanguageModel",
+    "EncoderDecoderModel",
     "EncoderLanguageModel",
     "LanguageModel",
     "TransformerLanguageModel",
+    "ZooModel",
 ]

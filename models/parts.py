@@ -11,6 +11,7 @@ from layers import (
     RotaryEmbedding,
     ShortConvolution,
     SinusoidalPositionalEncoding,
+    TransformerDecoderLayer,
     TransformerEncoderLayer,
     relu_squared,
 )
@@ -24,14 +25,13 @@ ACTIVATIONS = {
 }
 
 
-def make_positions(a: Architecture, dtype=None) -> keras.layers.Layer | None:
+def make_positions(a: Architecture, dtype=None, prefix: str = "") -> keras.layers.Layer | None:
     """What is added to the embedded tokens to tell their positions; None where nothing is."""
     if a.position == "sinusoidal":
-        return SinusoidalPositionalEncoding(name="positional_encoding", dtype=dtype)
+        return SinusoidalPositionalEncoding(name=f"{prefix}positional_encoding", dtype=dtype)
     if a.position == "learned":
-        return LearnedPositionalEmbedding(
-            a.context_length, name="positional_embedding", dtype=dtype
-        )
+        name = f"{prefix}positional_embedding"
+        return LearnedPositionalEmbedding(a.context_length, name=name, dtype=dtype)
     return None
 
 
@@ -42,18 +42,26 @@ def make_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
         rotary = RotaryEmbedding(a.rotary_wavelength, a.rotary_fraction, name="rotary", dtype=dtype)
     if a.position == "alibi":
         position_bias = ALiBi(a.num_heads, name="alibi")
+    return _attention(a, "attention", dtype, rotary=rotary, position_bias=position_bias)
+
+
+def make_cross_attention(a: Architecture, dtype=None) -> MultiHeadAttention:
+    """Attention to another text, whose positions have no distance to one's own."""
+    return _attention(a, "cross_attention", dtype)
+
+
+def _attention(a, name, dtype, **positions):
     return MultiHeadAttention(
         a.d_model,
         a.num_heads,
         dropout=a.attention_dropout,
         num_kv_heads=a.num_kv_heads,
-        rotary=rotary,
-        position_bias=position_bias,
+        **positions,
         qk_norm=a.qk_norm,
         softmax_plus_one=a.softmax_plus_one,
         use_bias=a.use_bias,
         output_scale=a.output_scale,
-        name="attention",
+        name=name,
         dtype=dtype,
     )
 
@@ -77,26 +85,46 @@ def make_feed_forward(a: Architecture, dtype=None) -> FeedForward | None:
 
 def make_encoder_layer(a: Architecture, number: int, dtype=None) -> TransformerEncoderLayer:
     """Layer number `number`, counted from 1."""
-    convolutions = {
-        f"{place}_convolution": ShortConvolution(name=f"{place}_convolution", dtype=dtype)
-        for place in ("attention", "feed_forward")
-        if a.convolution in (place, "both")
-    }
     return TransformerEncoderLayer(
         make_attention(a, dtype),
         make_feed_forward(a, dtype),
-        dropout=a.dropout,
-        norm_first=a.norm_placement == "pre",
-        rms_norm=a.norm == "rms",
-        **convolutions,
+        **_of_all_layers(a, dtype),
         name=f"encoder_layer_{number}",
         dtype=dtype,
     )
 
 
-def make_final_norm(a: Architecture, dtype=None) -> keras.layers.Layer | None:
+def make_decoder_layer(a: Architecture, number: int, dtype=None) -> TransformerDecoderLayer:
+    """Layer number `number`, counted from 1, of a decoder that listens to an encoder."""
+    return TransformerDecoderLayer(
+        make_attention(a, dtype),
+        make_feed_forward(a, dtype),
+        make_cross_attention(a, dtype),
+        **_of_all_layers(a, dtype),
+        name=f"decoder_layer_{number}",
+        dtype=dtype,
+    )
+
+
+def _of_all_layers(a, dtype):
+    convolutions = {
+        f"{place}_convolution": ShortConvolution(name=f"{place}_convolution", dtype=dtype)
+        for place in ("attention", "feed_forward")
+        if a.convolution in (place, "both")
+    }
+    return {
+        "dropout": a.dropout,
+        "norm_first": a.norm_placement == "pre",
+        "rms_norm": a.norm == "rms",
+        **convolutions,
+    }
+
+
+def make_final_norm(
+    a: Architecture, dtype=None, name: str = "final_norm"
+) -> keras.layers.Layer | None:
     """The normalisation after the last layer; None where each layer ends with its own."""
     if a.norm_placement == "post":
         return None
     kind = keras.layers.RMSNormalization if a.norm == "rms" else keras.layers.LayerNormalization
-    return kind(epsilon=1e-6, name="final_norm", dtype=dtype)
+    return kind(epsilon=1e-6, name=name, dtype=dtype)

@@ -13,11 +13,13 @@ class Prompts:
     Args:
         tokenizer: the model's.
         context_length: how many tokens the model reads.
+        name: what errors call such a text. Default "prompt".
     """
 
-    def __init__(self, tokenizer: Tokenizer, context_length: int):
+    def __init__(self, tokenizer: Tokenizer, context_length: int, name: str = "prompt"):
         self.tokenizer = tokenizer
         self.context_length = context_length
+        self.name = name
         self._warned_of = {"[unk]"}  # pieces that need no warning, or no second one
 
     def encode(self, text: str) -> list[int]:
@@ -48,8 +50,22 @@ class Prompts:
         unknown = self._unknown(text, token_ids)
         if unknown:
             raise ValueError(
-                f"The prompt must hold only {self.tokenizer.pieces_name} that the model knows. "
-                f"Received: {', '.join(map(repr, unknown))} in {text!r}."
+                f"The {self.name} must hold only {self.tokenizer.pieces_name} that the model "
+                f"knows. Received: {', '.join(map(repr, unknown))} in {text!r}."
+            )
+        return token_ids
+
+    def encode_whole(self, text: str) -> list[int]:
+        """The ids of all of a text that the model can read at once.
+
+        Raises:
+            ValueError: as `encode_known`, or a text of more than `context_length` tokens.
+        """
+        token_ids = self.encode_known(text)
+        if len(token_ids) > self.context_length:
+            raise ValueError(
+                f"The {self.name} must hold at most {self.context_length} "
+                f"{self.tokenizer.pieces_name}. Received: {len(token_ids)} in {text[:50]!r}."
             )
         return token_ids
 
@@ -57,7 +73,7 @@ class Prompts:
         token_ids = self.tokenizer.encode(text)
         if not token_ids:
             piece = self.tokenizer.pieces_name.removesuffix("s")
-            raise ValueError(f"The prompt must hold at least one {piece}. Received: {text!r}.")
+            raise ValueError(f"The {self.name} must hold at least one {piece}. Received: {text!r}.")
         return token_ids
 
     def _unknown(self, text, token_ids):

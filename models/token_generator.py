@@ -111,7 +111,7 @@ class TokenGenerator:
             return caches
         # The whole window, so that there is one shape to compile. Tokens do not see what lies to
         # their right, and the loop writes over it.
-        read = self._compile(_Reader, jit_compile=jit_compile)
+        read = self._compile(Reader, jit_compile=jit_compile)
         return read({"token_ids": token_ids[:, :-1], "caches": caches})
 
     def _compile(self, part, *arguments, jit_compile):
@@ -138,7 +138,7 @@ def random_numbers(seed: int, row: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, row)).random(count, "f4")
 
 
-class _Part(keras.Model):
+class Part(keras.Model):
     """A computation around a language model, never saved: a Keras model is what Keras compiles."""
 
     def __init__(self, model):
@@ -153,7 +153,7 @@ class _Part(keras.Model):
         return logits, [cache.tensors for cache in caches]
 
 
-class _Reader(_Part):
+class Reader(Part):
     """Fills caches with what is kept of texts, (B, C)."""
 
     def call(self, inputs):
@@ -161,7 +161,7 @@ class _Reader(_Part):
         return caches
 
 
-class _Loop(_Part):
+class _Loop(Part):
     """Lets texts grow from position `start` to `end`.
 
     Args:
