@@ -80,6 +80,12 @@ class Settings(Architecture):
     weight_decay: float = _training(
         0.0, "how fast adamw and muon shrink matrices, relative to the learning rate", _AMOUNT
     )
+    label_smoothing: float = _training(
+        0.0,
+        "train on targets of which so much is spread evenly over all tokens; reported losses are "
+        "without it",
+        _SHARE,
+    )
     clip_norm: float | None = _training(
         None,
         "shorten a gradient that is longer than this, all weights together",

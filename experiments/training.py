@@ -57,7 +57,7 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     )
     model.compile(
         optimizer=_make_optimizer(settings, data, model),
-        loss=MaskedCrossentropy(),
+        loss=MaskedCrossentropy(label_smoothing=settings.label_smoothing),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
         jit_compile=settings.compiles_with_xla and has_xla(),
     )

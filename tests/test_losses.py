@@ -90,6 +90,37 @@ def test_only_counted_tokens_teach():
     np.testing.assert_allclose(slope, expected, atol=1e-6)
 
 
+def smoothed_mean(targets, logits, smoothing):
+    """The definition of a smoothed loss, with the distribution that is the target written out."""
+    right = (1 - smoothing) * np.eye(logits.shape[-1])[targets] + smoothing / logits.shape[-1]
+    likelihoods = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    losses = -(right * np.log(likelihoods)).sum(axis=-1)
+    return losses[targets != 0].mean()
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1, 0.9])
+def test_smoothing_spreads_its_share_of_the_target_over_all_tokens(smoothing):
+    loss = MaskedCrossentropy(label_smoothing=smoothing)(TARGETS, LOGITS)
+    assert float(loss) == pytest.approx(smoothed_mean(TARGETS, LOGITS, smoothing), rel=1e-6)
+    keras_loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    counted = TARGETS != 0
+    theirs = keras_loss(np.eye(5)[TARGETS[counted]], LOGITS[counted])
+    assert float(loss) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_a_smoothed_loss_is_least_where_the_target_has_its_share():
+    likeliest = np.log([[[0.025, 0.025, 0.025, 0.925]]])  # 1 - 0.1 and a fourth of 0.1
+    loss = MaskedCrossentropy(label_smoothing=0.1)
+    slope = gradient(lambda logits: loss(np.array([[3]]), logits), likeliest.astype("float32"))
+    np.testing.assert_allclose(slope, 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1, float("nan")])
+def test_a_smoothing_that_is_no_share_is_refused(smoothing):
+    with pytest.raises(ValueError, match=r"`label_smoothing` must be .* below 1\. Received: "):
+        MaskedCrossentropy(label_smoothing=smoothing)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_logits_of_half_precision_do_not_overflow(dtype):
     logits = np.zeros((3, 4, 70_000), "float32")
@@ -119,7 +150,7 @@ def test_where_keras_computes_in_half_precision_ids_are_not_rounded(half_floatx)
 
 
 def test_the_config_makes_an_equal_loss():
-    loss = MaskedCrossentropy(padding_id=4, name="other")
+    loss = MaskedCrossentropy(padding_id=4, label_smoothing=0.25, name="other")
     config = keras.saving.serialize_keras_object(loss)
     assert config["registered_name"] == "mini_transformer>MaskedCrossentropy"
     for copy in (
@@ -127,6 +158,12 @@ def test_the_config_makes_an_equal_loss():
         MaskedCrossentropy.from_config(loss.get_config()),
     ):
         assert copy.get_config() == loss.get_config()
-        assert (copy.padding_id, copy.name) == (4, "other")
+        assert (copy.padding_id, copy.label_smoothing, copy.name) == (4, 0.25, "other")
         arguments = TARGETS, LOGITS, WEIGHTS["floats"]
         assert float(copy(*arguments)) == float(loss(*arguments))
+
+
+def test_the_config_of_an_earlier_version_smooths_nothing():
+    config = MaskedCrossentropy().get_config()
+    del config["label_smoothing"]
+    assert MaskedCrossentropy.from_config(config).label_smoothing == 0

@@ -147,13 +147,13 @@ def test_the_config_makes_an_equal_metric(metric):
 # What fit and evaluate report
 
 
-def make_model():
+def make_model(loss=None):
     """The simplest language model: the logits depend on the present token alone."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.layers.Embedding(V, V, embeddings_initializer="normal")])
     model.compile(
         optimizer=keras.optimizers.SGD(0.0),
-        loss=MaskedCrossentropy(),
+        loss=loss or MaskedCrossentropy(),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
     )
     model.build((None, None))
@@ -184,6 +184,17 @@ def test_reported_figures_do_not_depend_on_batch_size_and_padding(batch_size, pa
         **arguments,
     ).history
     expected.update({f"val_{name}": value for name, value in expected.items()})
+    assert {name: value for name, (value,) in history.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_reported_of_a_smoothed_training_is_not_smoothed():
+    token_ids, targets, weights = make_batch()
+    model = make_model(MaskedCrossentropy(label_smoothing=0.5))
+    arguments = {"batch_size": 8, "verbose": 0}
+    expected = expected_figures(targets, floats(V, V)[token_ids], weights)
+    expected.update({f"val_{name}": value for name, value in expected.items()})
+    data = (token_ids, targets, weights)
+    history = model.fit(*data[:2], sample_weight=weights, validation_data=data, **arguments).history
     assert {name: value for name, (value,) in history.items()} == pytest.approx(expected, rel=1e-5)
 
 

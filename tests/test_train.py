@@ -181,6 +181,17 @@ def test_another_seed_gives_other_weights():
     assert np.abs(first - other).mean() > 0.01
 
 
+def test_a_smoothed_training_reports_as_any_other():
+    corpus = load_corpus("toy")
+    losses = []
+    for settings in (Settings(), Settings(label_smoothing=0.5)):
+        data = preparation.prepare_data(settings, corpus)
+        model = training.build_model(settings, corpus, data)
+        figures = model.evaluate(data.evaluation.evaluation_batches(8), verbose=0)
+        losses.append((figures[0], model.loss.label_smoothing))
+    assert losses == [(losses[0][0], 0), (losses[0][0], 0.5)]
+
+
 def test_a_run_from_a_config_has_its_settings(toy_run, again):
     folder, _ = again
     config = parse_settings(["--config", str(folder / "config.json")])[0]
