@@ -74,8 +74,9 @@ class Settings(Architecture):
     )
     decay: str = _training(
         "none",
-        "how the learning rate falls: cosine, to a tenth, or linear, to 0",
-        ("none", "cosine", "linear"),
+        "how the learning rate falls: cosine, to a tenth; linear, to 0; inverse_sqrt, as "
+        "sqrt(`warmup_steps` / step)",
+        ("none", "cosine", "linear", "inverse_sqrt"),
     )
     weight_decay: float = _training(
         0.0, "how fast adamw and muon shrink matrices, relative to the learning rate", _AMOUNT
@@ -162,6 +163,9 @@ class Settings(Architecture):
             wanted = f"at least {SMALLEST_BPE_VOCABULARY} with `tokenizer` bpe, for all bytes and "
             wanted += "two special tokens"
             raise SettingError("vocabulary_size", wanted, self.vocabulary_size)
+        if self.decay == "inverse_sqrt" and not self.warmup_steps:
+            wanted = f"{Number(int, least=1)} with `decay` inverse_sqrt"
+            raise SettingError("warmup_steps", wanted, self.warmup_steps)
         if self.patience is not None and not self.validation_split:
             raise SettingError("validation_split", "a number above 0 with `patience`", 0)
 

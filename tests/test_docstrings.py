@@ -19,7 +19,7 @@ PACKAGES = ("layers", "models", "data", "callbacks", "experiments", "experiments
 
 
 def module_names():
-    names = ["losses", "metrics"]
+    names = ["losses", "metrics", "optimizers"]
     for package in PACKAGES:
         names += [
             f"{package}.{path.stem}"

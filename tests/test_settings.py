@@ -443,6 +443,16 @@ def test_patience_needs_a_validation_part():
         parse_settings(["--patience", "3"])
 
 
+def test_a_fall_from_the_end_of_the_warm_up_needs_one():
+    with pytest.raises(
+        UsageError,
+        match=r"^argument --warmup-steps: expected a whole number of at least 1 "
+        r"with --decay inverse_sqrt, got 0$",
+    ):
+        parse_settings(["--decay", "inverse_sqrt"])
+    parse_settings(["--decay", "inverse_sqrt", "--warmup-steps", "1"])
+
+
 def test_a_run_that_goes_on_has_its_own_settings():
     saved = Settings(num_layers=3, epochs=5, corpus="a.txt", logs="old")
     argv = ["--layers", "3", "--corpus", "moved/a.txt", "--logs", "new", "--epochs", "9"]
