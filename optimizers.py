@@ -288,7 +288,13 @@ def make_schedule(learning_rate: float, steps: int, warmup_steps: int = 0, decay
 
 
 def make_optimizer(
-    name: str, model: keras.Model, learning_rate, weight_decay: float = 0.0, **arguments
+    name: str,
+    model: keras.Model,
+    learning_rate,
+    weight_decay: float = 0.0,
+    beta_2: float | None = None,
+    epsilon: float | None = None,
+    **arguments,
 ) -> keras.optimizers.Optimizer:
     """An optimizer for a language model.
 
@@ -298,8 +304,17 @@ def make_optimizer(
         learning_rate: a number or a schedule.
         weight_decay: how fast "adamw" and "muon" shrink matrices, relative to the learning rate.
             Default 0.
+        beta_2: how much of its mean of squared gradients Adam keeps at a step, at least 0 and
+            below 1. Default None: Keras's own, 0.999.
+        epsilon: what Adam adds to the root of that mean, above 0. Default None: Keras's own, 1e-7.
         arguments: others of Keras's optimizers, such as `global_clipnorm`.
+
+    With "muon" these two are for what Adam updates there.
     """
+    if beta_2 is not None:
+        arguments["adam_beta_2" if name == "muon" else "beta_2"] = beta_2
+    if epsilon is not None:
+        arguments["epsilon"] = epsilon
     if name == "adam":
         return Adam(learning_rate, **arguments)
     if name == "muon":

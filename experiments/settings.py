@@ -78,6 +78,18 @@ class Settings(Architecture):
         "sqrt(`warmup_steps` / step)",
         ("none", "cosine", "linear", "inverse_sqrt"),
     )
+    beta_2: float | None = _training(
+        None,
+        "how much of its mean of squared gradients Adam keeps at a step; with muon, the Adam in it",
+        _SHARE,
+        none="0.999",
+    )
+    epsilon: float | None = _training(
+        None,
+        "what Adam adds to the root of that mean, so as not to divide by 0",
+        Number(float, above=0),
+        none="1e-7",
+    )
     weight_decay: float = _training(
         0.0, "how fast adamw and muon shrink matrices, relative to the learning rate", _AMOUNT
     )

@@ -77,6 +77,8 @@ def _make_optimizer(settings, data, model):
         model,
         make_schedule(settings.learning_rate, updates, settings.warmup_steps, settings.decay),
         settings.weight_decay,
+        settings.beta_2,
+        settings.epsilon,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
         use_ema=settings.average > 0,

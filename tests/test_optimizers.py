@@ -89,6 +89,23 @@ def test_the_updates_of_muon_are_those_of_keras(arguments):
         np.testing.assert_allclose(ours[path], expected, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize(("beta_2", "epsilon"), [(None, None), (0.98, None), (None, 1e-9)])
+def test_the_numbers_of_adam_are_those_given_or_keras_s_own(name, beta_2, epsilon):
+    optimizer = make_optimizer(name, make_model(), 0.1, beta_2=beta_2, epsilon=epsilon)
+    used = optimizer.adam_beta_2 if name == "muon" else optimizer.beta_2
+    assert (used, optimizer.epsilon) == (beta_2 or 0.999, epsilon or 1e-7)
+
+
+def test_the_adam_in_muon_forgets_as_it_is_told():
+    model = make_model()
+    optimizer = make_optimizer("muon", model, 0.1, beta_2=0.5)
+    optimizer.apply([v * 0 + 2.0 for v in model.trainable_variables], model.trainable_variables)
+    velocities = [np.asarray(v) for v in optimizer.adam_velocities if v is not None]
+    assert len(velocities) == 3  # a bias, a scale and a shift
+    assert all((velocity == 2).all() for velocity in velocities)  # half of 4
+
+
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_the_rate_is_corrected_once_an_update(name, monkeypatch):
     model = make_model()

@@ -192,6 +192,20 @@ def test_a_smoothed_training_reports_as_any_other():
     assert losses == [(losses[0][0], 0), (losses[0][0], 0.5)]
 
 
+def test_the_recipe_of_the_paper_reaches_the_optimizer():
+    corpus = load_corpus("toy")
+    recipe = {"warmup_steps": 4, "decay": "inverse_sqrt", "beta_2": 0.98, "epsilon": 1e-9}
+    settings = Settings(learning_rate=0.01, **recipe)
+    data = preparation.prepare_data(settings, corpus)
+    optimizer = training.build_model(settings, corpus, data).optimizer
+    assert (optimizer.beta_2, optimizer.epsilon) == (0.98, 1e-9)
+    rates = []
+    for step in (2, 4, 16):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates == pytest.approx([0.005, 0.01, 0.005])
+
+
 def test_a_run_from_a_config_has_its_settings(toy_run, again):
     folder, _ = again
     config = parse_settings(["--config", str(folder / "config.json")])[0]
