@@ -96,6 +96,11 @@ def setting(
     return dataclasses.field(default=default, metadata={**locals()})
 
 
+def is_text(field: dataclasses.Field) -> bool:
+    """Whether the values of a field made by `setting` are texts."""
+    return field.type in (str, str | None)
+
+
 def check_setting(field: dataclasses.Field, value) -> None:
     """Raises a SettingError unless a field made by `setting` can have this value."""
     allowed = field.metadata["allowed"]
@@ -107,7 +112,7 @@ def check_setting(field: dataclasses.Field, value) -> None:
         wanted, is_right = str(allowed), value in allowed
     elif isinstance(allowed, tuple):
         wanted, is_right = f"one of {', '.join(map(repr, allowed))}", value in allowed
-    elif field.type is str:
+    elif is_text(field):
         wanted, is_right = allowed, value and isinstance(value, str)
     else:
         wanted = allowed

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     reports.print_plan(settings, data, model)
     if flags.dry_run:
         return 0
-    folder = training.open_folder(settings, corpus, model, flags.run_name, folder)
+    folder = training.open_folder(settings, corpus, data, model, flags.run_name, folder)
     try:
         return train(settings, data, model, folder)
     except cli.UsageError:

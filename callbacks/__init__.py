@@ -11,11 +11,13 @@ from callbacks.event_writer import EventWriter
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
 from callbacks.sample_predictions import SamplePredictions
+from callbacks.sample_targets import SampleTargets
 from callbacks.scalars import Scalars
 from callbacks.schedule import TimeShare, spread_epochs
 from callbacks.stop_at_step import StopAtStep
 from callbacks.stop_on_divergence import StopOnDivergence
 from callbacks.stop_on_interrupt import StopOnInterrupt
+from callbacks.target_scores import TargetScores
 from callbacks.visible import visible
 
 __all__ = [
@@ -29,10 +31,12 @@ __all__ = [
     "EventWriter",
     "ProgressBar",
     "SamplePredictions",
+    "SampleTargets",
     "Scalars",
     "StopAtStep",
     "StopOnDivergence",
     "StopOnInterrupt",
+    "TargetScores",
     "TimeShare",
     "spread_epochs",
     "visible",

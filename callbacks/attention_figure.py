@@ -21,9 +21,10 @@ class AttentionFigure:
     is drawn once; `draw` then changes only the colours, which is some ten times as fast.
 
     Args:
-        tokens: the T tokens, for both axes.
+        tokens: the T tokens that look, from top to bottom.
         layers: number of the first layer and of the last, such as (1, 2).
         num_heads: number of heads, N.
+        keys: the S tokens that are looked at, from left to right. Default None: the same.
 
     Attributes:
         figure: the `matplotlib.figure.Figure`; `figure.savefig(path)` writes it to a file.
@@ -36,7 +37,14 @@ class AttentionFigure:
     (dtype('uint8'), 3)
     """
 
-    def __init__(self, tokens: Sequence[str], layers: tuple[int, int], num_heads: int):
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        layers: tuple[int, int],
+        num_heads: int,
+        keys: Sequence[str] | None = None,
+    ):
+        keys = tokens if keys is None else keys
         first, last = layers
         names = [
             f"layer {layer}, head {head}"
@@ -47,14 +55,20 @@ class AttentionFigure:
         if first == last and num_heads > 3:
             columns = 3 if num_heads % 3 == 0 else 2
         rows = math.ceil(len(names) / columns)
-        labels = [visible(token) for token in tokens]
-        labels = [label if len(label) <= 12 else f"{label[:11]}…" for label in labels]
+        labels, key_labels = map(_labels, (tokens, keys))
         # Inches. TensorBoard shows thumbnails of some 350 pixels: a larger picture would be shrunk
         # until its labels can't be read.
-        side = max(1.15, 0.2 * len(tokens))
-        label_room = 0.085 * max(len(label) for label in labels) + 0.2
+        # Of one text a square; of two, tokens of one size on both sides.
+        token_side = max(1.15 / max(len(tokens), len(keys)), 0.2)
+        width, height = token_side * len(keys), token_side * len(tokens)
+        room, key_room = (
+            0.085 * max(len(label) for label in some) + 0.2 for some in (labels, key_labels)
+        )
         self.figure = Figure(
-            figsize=(columns * (side + 0.1) + label_room + 0.65, rows * (side + 0.4) + label_room),
+            figsize=(
+                columns * (max(width, 1.15) + 0.1) + room + 0.65,
+                rows * (height + 0.4) + key_room,
+            ),
             dpi=100,
             layout="compressed",
         )
@@ -62,11 +76,10 @@ class AttentionFigure:
         axes = self.figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         self._panels = []
         for panel, name in zip(axes.flat, names, strict=False):
-            image = panel.imshow(
-                np.zeros((len(tokens), len(tokens))), vmin=0, vmax=1, cmap="viridis"
-            )
+            image = panel.imshow(np.zeros((len(tokens), len(keys))), vmin=0, vmax=1, cmap="viridis")
             panel.set_title(name, fontsize=10)
-            panel.set_xticks(range(len(labels)), labels, rotation=90, fontsize=10, parse_math=False)
+            ticks = range(len(keys)), key_labels
+            panel.set_xticks(*ticks, rotation=90, fontsize=10, parse_math=False)
             panel.set_yticks(range(len(labels)), labels, fontsize=10, parse_math=False)
             panel.tick_params(length=2)
             self._panels.append((panel, image))
@@ -77,14 +90,14 @@ class AttentionFigure:
         for panel in axes[:, 0]:
             panel.set_ylabel("token", fontsize=10)
         self.figure.colorbar(self._panels[0][1], ax=axes, ticks=[0, 0.5, 1], aspect=25)
-        self._shape = (last - first + 1, num_heads, len(tokens), len(tokens))
+        self._shape = (last - first + 1, num_heads, len(tokens), len(keys))
         self._background = None
 
     def draw(self, scores: np.ndarray) -> np.ndarray:
         """Shows these scores and gives the picture.
 
         Args:
-            scores: (layers, N, T, T), between 0 and 1.
+            scores: (layers, N, T, S), between 0 and 1.
 
         Returns:
             uint8, (height, width, 3).
@@ -94,7 +107,7 @@ class AttentionFigure:
         """
         if scores.shape != self._shape:
             raise ValueError(
-                "`scores` must have the shape (layers, heads, tokens, tokens) of the figure, "
+                "`scores` must have the shape (layers, heads, tokens, keys) of the figure, "
                 f"{self._shape}. Received: shape={scores.shape}."
             )
         canvas = self.figure.canvas
@@ -110,3 +123,8 @@ class AttentionFigure:
             for spine in panel.spines.values():
                 panel.draw_artist(spine)
         return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def _labels(tokens):
+    labels = [visible(token) for token in tokens]
+    return [label if len(label) <= 12 else f"{label[:11]}…" for label in labels]

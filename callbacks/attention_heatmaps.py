@@ -25,11 +25,14 @@ class AttentionHeatmaps(EpochSummaries):
     The step of every summary is the epoch, counted from 0.
 
     It works with any model that has a method `attention(text)` which returns the T tokens and
-    their scores, (layers, heads, T, T), as those of `models` do.
+    their scores, (layers, heads, T, T), as those of `models` do. Of an encoder-decoder there are
+    three kinds, `attention/<text>/encoder/layer_<number>`, `decoder` and `cross`, and a text is a
+    source, or a pair of one and its target.
 
     Args:
         log_dir: folder for the event file, or an `EventWriter` that callbacks share.
-        texts: the texts to look at, at least one.
+        texts: the texts to look at, at least one; in place of a text a tuple of the arguments of
+            `attention`, the first of which names it.
         epochs: the epochs to draw, such as `range(0, 100, 5)` or `spread_epochs(1000)`.
             Default None: as many as `time_share` allows. The first and the last are always drawn.
         time_share: with `epochs=None`, the largest share of the training time that drawing may
@@ -48,7 +51,7 @@ class AttentionHeatmaps(EpochSummaries):
     def __init__(
         self,
         log_dir: LogDir,
-        texts: Sequence[str],
+        texts: Sequence[str | tuple[str, ...]],
         epochs: Container[int] | None = None,
         time_share: float = 0.05,
     ):
@@ -69,19 +72,35 @@ class AttentionHeatmaps(EpochSummaries):
     def summaries(self) -> Iterable[Summary]:
         """Of each text and layer a picture, and of each of its heads the entropy."""
         for text in self.texts:
-            tokens, scores = self.model.attention(text)  # (layers, N, T, T)
-            for number, layer_scores in enumerate(scores, start=1):
-                picture = self._picture(text, number, tokens, len(layer_scores))
-                pixels = picture.draw(layer_scores[None])
-                yield _image_pb(f"attention/{text}/layer_{number}", pixels)
-                for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
-                    yield scalar_pb(f"attention_entropy/{text}/layer_{number}_head_{head}", entropy)
+            arguments = (text,) if isinstance(text, str) else text
+            for kind, (tokens, keys, scores) in maps(self.model.attention(*arguments)).items():
+                tag = f"{arguments[0]}/{kind}".removesuffix("/")
+                for number, layer_scores in enumerate(scores, start=1):  # (N, T, S)
+                    picture = self._picture(tag, number, tokens, keys, len(layer_scores))
+                    pixels = picture.draw(layer_scores[None])
+                    yield _image_pb(f"attention/{tag}/layer_{number}", pixels)
+                    for head, entropy in enumerate(_mean_entropy(layer_scores), start=1):
+                        name = f"attention_entropy/{tag}/layer_{number}_head_{head}"
+                        yield scalar_pb(name, entropy)
 
-    def _picture(self, text, number, tokens, num_heads):
-        key = (text, number)
-        if key not in self._pictures:
-            self._pictures[key] = AttentionFigure(tokens, (number, number), num_heads)
-        return self._pictures[key]
+    def _picture(self, tag, number, tokens, keys, num_heads):
+        # What a model writes changes while it learns, and its tokens with it.
+        shown, picture = self._pictures.get((tag, number), (None, None))
+        if shown != (tokens, keys):
+            picture = AttentionFigure(tokens, (number, number), num_heads, keys)
+            self._pictures[tag, number] = (tokens, keys), picture
+        return picture
+
+
+def maps(attention) -> dict[str, tuple[list[str], list[str], np.ndarray]]:
+    """What a model's `attention` gives, by kind: who looks, at what, and the scores.
+
+    Where there is one kind only, its name is empty.
+    """
+    if hasattr(attention, "maps"):
+        return attention.maps
+    tokens, scores = attention
+    return {"": (tokens, tokens, scores)}
 
 
 def _mean_entropy(scores: np.ndarray) -> np.ndarray:

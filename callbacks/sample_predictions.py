@@ -1,6 +1,5 @@
 """What the model answers to a few prompts, epoch by epoch, for TensorBoard's text dashboard."""
 
-import html
 from collections.abc import Sequence
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -8,7 +7,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 
 from callbacks.epoch_summaries import EpochSummaries
 from callbacks.event_writer import LogDir
-from callbacks.visible import visible
+from callbacks.visible import as_cell, visible
 
 
 class SamplePredictions(EpochSummaries):
@@ -51,16 +50,8 @@ class SamplePredictions(EpochSummaries):
         probabilities = self.model.next_token_probabilities(prompts)
         for (prompt, expected), row in zip(self.samples, probabilities, strict=True):
             predicted = ", ".join(
-                f"{_escape(visible(token))} {probability:.1%}"
+                f"{as_cell(visible(token))} {probability:.1%}"
                 for token, probability in self.model.top_tokens(row, self.k)
             )
-            rows.append(f"| {_escape(prompt)} | {_escape(expected or '')} | {predicted} |")
+            rows.append(f"| {as_cell(prompt)} | {as_cell(expected or '')} | {predicted} |")
         return "\n".join(rows)
-
-
-def _escape(text):
-    """The text as Markdown shows it unchanged inside a table."""
-    return html.escape(" ".join(text.split()), quote=False).translate(_ESCAPES)
-
-
-_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_|[]#"})

@@ -1,4 +1,6 @@
-"""Tokens as people can see them."""
+"""Tokens and texts as people can see them."""
+
+import html
 
 _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\r": "↵", "\t": "⇥"})
 
@@ -13,3 +15,17 @@ def visible(token: str) -> str:
     """
     word = token.lstrip()
     return token[: len(token) - len(word)].translate(_VISIBLE) + word
+
+
+def as_cell(text: str) -> str:
+    """A text as Markdown shows it unchanged inside a table.
+
+    Example:
+
+    >>> as_cell("a | b")
+    'a \\\\| b'
+    """
+    return html.escape(" ".join(text.split()), quote=False).translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_|[]#"})

@@ -3,13 +3,14 @@
 import array
 import codecs
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data import made_texts
+from data import made_pairs, made_texts
 
 TOY_SENTENCES = (
     "i love deep learning",
@@ -26,9 +27,15 @@ BUILT_IN = {
     "induction": made_texts.induction,
     "positions": made_texts.positions,
     "babble": made_texts.babble,
+    "reverse": made_pairs.reverse,
+    "dates": made_pairs.dates,
 }
 _OF_LINES = ("sort", "induction", "positions")
+_OF_PAIRS = ("reverse", "dates")
 _NAMES = ", ".join(BUILT_IN)
+
+PAIRS_SUFFIX = ".tsv"
+_ALL_HASHES = 2**64
 
 _BLOCK_BYTES = 2**20  # read at a time
 _PIECE = 2**16  # characters, at least
@@ -52,6 +59,8 @@ class Corpus(NamedTuple):
         paths: the files that hold the text, one after the other; none where it is built in.
         start: the first character of this part, counted in the whole text.
         stop: the character after its last one.
+        hashes: of a text of pairs, which of them are in this part: those whose hash is at least
+            the first number and below the second.
     """
 
     source: str
@@ -59,10 +68,11 @@ class Corpus(NamedTuple):
     paths: tuple[Path, ...]
     start: int
     stop: int
+    hashes: tuple[int, int] = (0, _ALL_HASHES)
 
     @property
     def length(self) -> int:
-        """How many characters this part has."""
+        """How many characters this part has; of pairs, how many are read to find it."""
         return self.stop - self.start
 
     @property
@@ -74,11 +84,17 @@ class Corpus(NamedTuple):
         return self.source in _OF_LINES
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether each line is a source, a tab and a target."""
+        return holds_pairs(self.source)
+
+    @property
     def key(self) -> str:
         """Says which text this is, whatever its name: equal for equal texts alone."""
         # Without their sizes, two files could be cut elsewhere and have the same bytes in all.
         sizes = [path.stat().st_size for path in self.paths]
-        return f"{self.sha256} {sizes} {self.start} {self.stop}"
+        hashes = f" {self.hashes}" if self.has_pairs else ""
+        return f"{self.sha256} {sizes} {self.start} {self.stop}{hashes}"
 
     @property
     def text(self) -> str:
@@ -116,8 +132,50 @@ class Corpus(NamedTuple):
         if rest:
             yield rest
 
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """The sources and targets of this part, without white space around them.
+
+        Lines without a word are left out.
+
+        Raises:
+            CorpusError: a line that is no source, tab and target; it says which.
+
+        Example:
+
+        >>> next(load_corpus("reverse").pairs())  # doctest: +SKIP
+        ('abcd', 'dcba')
+        """
+        for number, line in enumerate(self._lines(), start=1):
+            if not line.strip():
+                continue
+            source, *targets = (side.strip() for side in line.split("\t"))
+            found = None
+            if len(targets) != 1:
+                found = f"{len(targets) or 'no'} tab{'s' * (len(targets) > 1)}"
+            elif not source or not targets[0]:
+                found = "an empty " + ("target" if source else "source")
+            if found is not None:
+                name = self.paths[0] if self.paths else self.source
+                raise CorpusError(
+                    f"{name}: line {number:,}: expected a source, a tab and a target, found {found}"
+                )
+            if self.hashes[0] <= self._hash(source, *targets) < self.hashes[1]:
+                yield source, *targets
+
+    def _hash(self, source, target):
+        """What decides in which part a pair is: equal where one shall not be split from another.
+
+        All answers to a source belong together. In `dates` it is all that is said of a date.
+        """
+        together = target if self.source == "dates" else source
+        digest = hashlib.blake2b(together.encode(errors="surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest, "big")
+
     def split(self, validation_split: float, at_lines: bool) -> tuple["Corpus", "Corpus"]:
         """The part for training, and the last `validation_split` of the text for validation.
+
+        Pairs are split by a hash instead, whatever their order, and all that have one source stay
+        together.
 
         Args:
             validation_split: a share, 0 to 1.
@@ -135,6 +193,14 @@ class Corpus(NamedTuple):
         >>> validation.text
         'learn patterns'
         """
+        if self.has_pairs:
+            hashes = sorted(set(itertools.starmap(self._hash, self.pairs())))
+            cut = round(len(hashes) * (1 - validation_split))
+            if validation_split:  # leave something on both sides, where there are two
+                cut = min(max(cut, 1), len(hashes) - 1)
+            bound = hashes[cut] if cut < len(hashes) else _ALL_HASHES
+            low, high = self.hashes
+            return self._replace(hashes=(low, bound)), self._replace(hashes=(bound, high))
         cut = int(self.length * (1 - validation_split))
         if at_lines or self.by_line:
             lines = array.array("q", _line_starts(self.pieces()))
@@ -145,6 +211,14 @@ class Corpus(NamedTuple):
                 cut = _next_word(self.pieces(), cut)
         cut += self.start
         return self._replace(stop=cut), self._replace(start=cut)
+
+    def _lines(self) -> Iterator[str]:
+        """The lines of this part, one by one; a line ends with a line feed and nothing else."""
+        rest = ""
+        for block in self._blocks():
+            *lines, rest = (rest + block).split("\n")
+            yield from lines
+        yield rest
 
     def _blocks(self) -> Iterator[str]:
         """This part as it is read: cut anywhere."""
@@ -159,6 +233,11 @@ class Corpus(NamedTuple):
 def split_lines(text: str) -> list[str]:
     """The lines of `text` that hold at least one word, without white space around them."""
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def holds_pairs(source: str) -> bool:
+    """Whether each line of a corpus is a source, a tab and a target, as its name says."""
+    return source in _OF_PAIRS or source.endswith(PAIRS_SUFFIX)
 
 
 def is_address(source: str) -> bool:
@@ -178,15 +257,17 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
         source: "toy" (six sentences) or another name of `BUILT_IN`, the path of a UTF-8 text file,
             the path of a folder (all its `.txt` files, those of its sub-folders too, in the order
             of their paths), or an `http://`, `https://` or `file://` address, which is fetched once
-            and then kept. A file that is called like a built-in text is asked for by `./toy`.
+            and then kept. A file that is called like a built-in text is asked for by `./toy`. What
+            ends in `.tsv` holds pairs.
         may_fetch: whether what is at an address may be fetched. Otherwise it is only found where
             that was done before. Default True.
 
     Returns:
-        The `Corpus`. Each line of the text is a sentence.
+        The `Corpus`. Each line of the text is a sentence, or a pair.
 
     Raises:
-        CorpusError: nothing there, unreadable, empty, not text, or not UTF-8.
+        CorpusError: nothing there, unreadable, empty, not text, not UTF-8, or a line that is no
+            pair where all must be.
 
     Example:
 
@@ -215,7 +296,11 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
         has_words = has_words or bool(block.strip())
     if not has_words:
         raise CorpusError(f"{source}: expected text, found no words")
-    return Corpus(source, digest.hexdigest(), tuple(map(Path.absolute, paths)), 0, length)
+    corpus = Corpus(source, digest.hexdigest(), tuple(map(Path.absolute, paths)), 0, length)
+    if corpus.has_pairs:
+        for _ in corpus.pairs():  # raises an error for the first line that is none
+            pass
+    return corpus
 
 
 def _read(paths: Sequence[Path], name: str | None = None, digest=None) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What a model can learn from a text, by the name that its class gives as `objective`."""
 
+from data.pairs import Pairs
 from data.prefixes import Prefixes
 from data.windows import Windows
 
-OBJECTIVES = {"prefixes": Prefixes, "windows": Windows}
+OBJECTIVES = {"prefixes": Prefixes, "windows": Windows, "pairs": Pairs}

@@ -7,6 +7,7 @@ of date, and may be deleted at any time. Where nothing can be written, everythin
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -50,7 +51,7 @@ def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Token
     return tokenizer
 
 
-def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
+def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer, end_id: int | None = None) -> np.ndarray:
     """The ids of a text, read from disk as they are needed and not before.
 
     They are in a NumPy file, which says how long it must be: one that was cut short is made again.
@@ -59,6 +60,8 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
     Args:
         corpus: the text, or a part of one.
         tokenizer: what encodes it, piece by piece (`Corpus.pieces`).
+        end_id: what to put after each piece, where the pieces are texts of their own. Default
+            None: nothing.
 
     Returns:
         A memory map, (tokens,), uint16 where the vocabulary allows or else int32. An array in
@@ -72,7 +75,8 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
     >>> cached_token_ids(load_corpus("toy"), tokenizer)[:6].tolist()
     [11, 2, 14, 17, 24, 7]
     """
-    path = _path(".npy", corpus.key, type(tokenizer).__name__, tokenizer.get_config())
+    made_of = [corpus.key, type(tokenizer).__name__, tokenizer.get_config()]
+    path = _path(".npy", *made_of, *([] if end_id is None else [end_id]))
     with contextlib.suppress(OSError, ValueError):  # not there, or cut short
         return np.lib.format.open_memmap(path, mode="r")
     dtype = np.dtype("uint16" if tokenizer.vocabulary_size <= 2**16 else "int32")
@@ -80,19 +84,28 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer) -> np.ndarray:
         with _new_file(path) as file:
             count = 0
             _write_header(file, dtype, count)
-            for token_ids in _encode(corpus, tokenizer):
+            for token_ids in _encode(corpus, tokenizer, end_id):
                 file.write(token_ids.astype(dtype).data)
                 count += len(token_ids)
             file.seek(0)
             _write_header(file, dtype, count)  # NumPy leaves room: as long as the first one
         return np.lib.format.open_memmap(path, mode="r")
-    parts = [token_ids.astype(dtype) for token_ids in _encode(corpus, tokenizer)]
+    parts = [token_ids.astype(dtype) for token_ids in _encode(corpus, tokenizer, end_id)]
     return np.concatenate([np.array([], dtype), *parts])
 
 
-def _encode(corpus, tokenizer):
+def _encode(corpus, tokenizer, end_id):
     pieces = show_progress(corpus.pieces(), corpus.length, "encoding the text")
-    return tokenizer.encode_pieces(pieces)
+    if end_id is None:
+        return tokenizer.encode_pieces(pieces)
+    return _encode_each(pieces, tokenizer, end_id)
+
+
+def _encode_each(pieces, tokenizer, end_id):
+    pieces = iter(pieces)
+    while some := list(itertools.islice(pieces, 1024)):
+        rows = tokenizer.encode_batch(some)
+        yield np.array([id_ for row in rows for id_ in (*row, end_id)], "int32")
 
 
 def _write_header(file, dtype, count):

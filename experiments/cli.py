@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from architecture import Number
+from architecture import Number, is_text
 from data.corpora import Corpus, CorpusError, is_address, load_corpus
 
 
@@ -111,7 +111,7 @@ def add_flag(group, field: dataclasses.Field) -> None:
         arguments["type"] = _parser_of(allowed)
     else:
         arguments["metavar"] = metavar
-        arguments |= {"type": text(allowed)} if field.type is str else {"nargs": "+"}
+        arguments |= {"type": text(allowed)} if is_text(field) else {"nargs": "+"}
     defaults = [field.default, field.metadata["file_default"]]
     shown = [_show(value) for value in defaults if value is not None] or [field.metadata["none"]]
     help = re.sub("`([a-z_]+)`", lambda match: flag_of(match[1]), field.metadata["help"])
@@ -231,14 +231,14 @@ def quiet_stderr():
             os.close(stderr)
 
 
-def find_corpus(source: str) -> Corpus:
-    """Finds what `--corpus` names; a UsageError says what is wrong with it."""
+def find_corpus(source: str, flag: str = "--corpus") -> Corpus:
+    """Finds what a flag names as a corpus; a UsageError says what is wrong with it."""
     if is_address(source):
         import_keras()  # Keras does the fetching
     try:
         return load_corpus(source)
     except CorpusError as error:
-        raise UsageError(f"argument --corpus: {error}") from error
+        raise UsageError(f"argument {flag}: {error}") from error
 
 
 def check_model_path(path: str) -> None:

@@ -7,9 +7,10 @@ import models
 from data.corpora import Corpus
 from data.examples import Examples
 from data.objectives import OBJECTIVES
+from data.pairs import Pairs, Side
 from data.token_cache import cached_tokenizer
 from data.tokenizer import TOKENIZERS, Tokenizer
-from experiments.cli import UsageError
+from experiments.cli import UsageError, find_corpus
 from experiments.settings import Settings
 
 
@@ -17,19 +18,26 @@ class Data(NamedTuple):
     """A corpus made ready for training.
 
     Attributes:
-        tokenizer: made of the text to train on.
+        tokenizer: made of the text to train on; of pairs, of the targets.
         training: what to train on.
         evaluation: what figures are reported on: the part kept for validation, or what is trained
             on where none is kept.
-        samples: pairs of a prompt and what follows it, for the tables of predictions.
-        probes: texts whose attention is drawn.
+        samples: pairs of a prompt and what follows it, for the tables of predictions; of pairs, a
+            source and its targets.
+        probes: texts whose attention is drawn; of pairs, a source and maybe its target.
+        trained_on: the text that is trained on.
+        evaluated_on: the text that figures are reported on.
+        source_tokenizer: of pairs, that of the sources, unless it is the same. Default None.
     """
 
     tokenizer: Tokenizer
     training: Examples
     evaluation: Examples
     samples: list[tuple[str, str]]
-    probes: list[str]
+    probes: list[str | tuple[str, ...]]
+    trained_on: Corpus
+    evaluated_on: Corpus
+    source_tokenizer: Tokenizer | None = None
 
 
 def prepare_data(settings: Settings, corpus: Corpus) -> Data:
@@ -40,9 +48,18 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     """
     kind = TOKENIZERS[settings.tokenizer]
     text, held_out = corpus.split(settings.validation_split, at_lines=kind.loses_line_ends)
-    tokenizer = _tokenizer(settings, text)
+    if settings.validation is not None:
+        held_out = find_corpus(settings.validation, "--validation")
+    if not any(piece.strip() for piece in text.pieces()):
+        raise UsageError(
+            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
+            "leaves nothing to train on; expected a smaller share"
+        )
+    if text.has_pairs:
+        return _prepare_pairs(settings, text, held_out)
+    tokenizer = _tokenizer(settings, settings.tokenizer, text)
     training = _training_examples(settings, text, tokenizer)
-    if settings.validation_split:
+    if settings.validates:
         evaluation = _evaluation_examples(settings, held_out, tokenizer)
     else:
         held_out, evaluation = text, training
@@ -50,25 +67,61 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
             evaluation = _examples(settings, text, tokenizer, settings.context_length)
     samples = _samples(tokenizer, (evaluation, held_out), (training, text))
     probes = _probes(settings) or [tokenizer.decode(training.probe(text, tokenizer))]
-    return Data(tokenizer, training, evaluation, samples, probes)
+    return Data(tokenizer, training, evaluation, samples, probes, text, held_out)
 
 
-def _tokenizer(settings, text):
-    if not any(piece.strip() for piece in text.pieces()):
-        raise UsageError(
-            f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
-            "leaves nothing to train on; expected a smaller share"
-        )
-    kind = TOKENIZERS[settings.tokenizer]
-    size = [settings.vocabulary_size] if kind.takes_size else []
-    tokenizer = cached_tokenizer(text, kind, *size)
+def _prepare_pairs(settings, text, held_out):
+    kind = settings.source_tokenizer or settings.tokenizer
+    sides = ((0, 1),) if settings.share_vocabulary else ((1,), (0,))
+    kinds = settings.tokenizer, kind
+    tokenizer, *source_tokenizer = (
+        _tokenizer(settings, kind, Side(text, side), extra)
+        for kind, side, extra in zip(kinds, sides, (("[BEGIN]", "[END]"), ("[END]",)), strict=False)
+    )
+    source_tokenizer = source_tokenizer[0] if source_tokenizer else None
+
+    def read(part, flag):
+        examples = Pairs.read(part, tokenizer, settings.context_length, source_tokenizer)
+        if not examples.pairs:
+            raise UsageError(
+                f"argument {flag}: expected a pair of at most {settings.context_length - 1} tokens "
+                f"on each side, found none among {examples.left_out:,} (see --context-length)"
+            )
+        return examples
+
+    training = evaluation = read(text, "--corpus")
+    if settings.validates:
+        evaluation = read(held_out, "--corpus" if settings.validation is None else "--validation")
+    else:
+        held_out = text
+    questions = [
+        ((source_tokenizer or tokenizer).decode(source), [tokenizer.decode(t) for t in targets])
+        for source, targets in evaluation.samples()
+    ]
+    samples = [(source, " / ".join(targets)) for source, targets in questions]
+    rights = dict(held_out.pairs()) if settings.probe else {}
+    probes = [
+        (probe, rights[probe]) if probe in rights else (probe,) for probe in _probes(settings) or ()
+    ] or [(questions[0][0], questions[0][1][0])]
+    return Data(tokenizer, training, evaluation, samples, probes, text, held_out, source_tokenizer)
+
+
+def _tokenizer(settings, name, text, extra_tokens=()):
+    kind = TOKENIZERS[name]
+    size = settings.vocabulary_size
+    if settings.fill_vocabulary:  # the size of all, special tokens too; bpe counts the first two
+        size -= len(extra_tokens) + (0 if name == "bpe" else len(kind.special_tokens))
+    tokenizer = cached_tokenizer(text, kind, *([size] if kind.takes_size else []))
     if len(tokenizer.pieces) < 2:
         raise UsageError(
             f"argument --corpus: {settings.corpus}: expected at least two different "
             f"{tokenizer.pieces_name} to train on, found {len(tokenizer.pieces)}"
             + (" (see --validation-split)" if settings.validation_split else "")
         )
-    return tokenizer
+    if settings.fill_vocabulary:
+        missing = settings.vocabulary_size - tokenizer.vocabulary_size - len(extra_tokens)
+        extra_tokens = *(f"[UNUSED {n}]" for n in range(1, missing + 1)), *extra_tokens
+    return tokenizer.with_extra_tokens(*extra_tokens) if extra_tokens else tokenizer
 
 
 def _training_examples(settings, text, tokenizer):

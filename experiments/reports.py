@@ -6,32 +6,62 @@ from pathlib import Path
 
 import callbacks
 import models
+from data.pairs import Pairs
 from experiments import runs
 from experiments.console import console, make_table
 from experiments.preparation import Data
 from experiments.settings import FIELDS, Settings
 
 
-def print_plan(settings: Settings, data: Data, model: models.LanguageModel) -> None:
+def print_plan(settings: Settings, data: Data, model: models.ZooModel) -> None:
     """Says what is about to be trained, and on what."""
+    tokenizers = [data.source_tokenizer or data.tokenizer] if writes_targets(data) else []
+    known = " and ".join(
+        f"{len(tokenizer.pieces):,} {tokenizer.pieces_name}"
+        for tokenizer in dict.fromkeys([*tokenizers, data.tokenizer])
+    )
+    training, evaluation = (
+        examples.pairs if writes_targets(data) else examples.count
+        for examples in (data.training, data.evaluation)
+    )
     console.print(
-        f"corpus  {settings.corpus}: {len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name} "
-        f"known, {data.training.count:,} {data.training.unit} to train on, "
+        f"corpus  {settings.corpus}: {known} known, {training:,} {data.training.unit} to train on, "
         + (
-            f"{data.evaluation.count:,} to validate on\n"
-            if settings.validation_split
+            f"{evaluation:,} to validate on\n"
+            if settings.validates
             else "none kept for validation\n"
         )
+        + (_shapes(settings, data) if writes_targets(data) else "")
         + f"model   {settings.model}: {settings.num_layers} layers, {settings.num_heads} heads, "
         f"d_model {settings.d_model}, {model.count_params():,} parameters",
         soft_wrap=True,
     )
 
 
+def writes_targets(data: Data) -> bool:
+    """Whether the model of a run writes targets after sources."""
+    return isinstance(data.evaluation, Pairs)
+
+
+def _shapes(settings, data):
+    """What pairs come in: the sizes of batches, what of them is padding, what is left out."""
+    shapes = ", ".join(f"{source} x {target}" for _, source, target in data.training.shapes)
+    lines = f"shapes  {shapes} tokens, {data.training.padding:.0%} padding\n"
+    parts = {"training": data.training}
+    parts |= {"validation": data.evaluation} if settings.validates else {}
+    for name, examples in parts.items():
+        if examples.left_out:
+            lines += (
+                f"left out {examples.left_out:,} pairs of {name} with a side of more than "
+                f"{settings.context_length - 1} tokens (see --context-length)\n"
+            )
+    return lines
+
+
 def write_results(
     settings: Settings,
     data: Data,
-    model: models.LanguageModel,
+    model: models.ZooModel,
     folder: Path,
     course: dict,
     hparams: dict | None = None,
@@ -49,14 +79,17 @@ def write_results(
 
     Returns:
         For "best.keras" and "last.keras", and "best possible" where that is known, loss, accuracy
-        and perplexity.
+        and perplexity. Where targets are written, for "best.keras" how right they are, at most
+        2,000 of them, too.
     """
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
     last = model.evaluate(evaluation_data, verbose=0, return_dict=True)
     model.load_weights(folder / "best.keras")  # into what is compiled already
     best = model.evaluate(evaluation_data, verbose=0, return_dict=True)
     figures = {"best.keras": best, "last.keras": last}
-    best_possible = None if settings.validation_split else data.training.best_possible()
+    if writes_targets(data):
+        best |= model.score_targets(*data.evaluation.questions(2000))._asdict()
+    best_possible = None if settings.validates else data.training.best_possible()
     if best_possible is not None:
         figures["best possible"] = best_possible
 
@@ -70,11 +103,14 @@ def write_results(
 
 
 def print_results(
-    settings: Settings, data: Data, model: models.LanguageModel, folder: Path, figures: dict
+    settings: Settings, data: Data, model: models.ZooModel, folder: Path, figures: dict
 ) -> None:
     """Says how good what was saved is, where it is, and what to do next."""
-    _print_figures("validation" if settings.validation_split else "training", figures)
-    _print_predictions(model, data.samples)
+    _print_figures("validation" if settings.validates else "training", figures)
+    if writes_targets(data):
+        _print_targets(model, data, figures["best.keras"])
+    else:
+        _print_predictions(model, data.samples)
     console.print(
         f"\nbest model  {folder / 'best.keras'}\n"
         f"last model  {folder / 'last.keras'}\n"
@@ -102,6 +138,20 @@ def _print_figures(part, figures):
         table.add_row(
             name, f"{row['loss']:.4f}", f"{row['accuracy']:.1%}", f"{row['perplexity']:.3f}"
         )
+    console.print()
+    console.print(table)
+
+
+def _print_targets(model, data, best):
+    number = len(data.evaluation.questions(2000)[0])
+    console.print(
+        f"\nof {number:,} sources {best['exact_match']:.1%} get a right target (greedy); "
+        f"{best['token_error_rate']:.1%} of the tokens are wrong"
+    )
+    table = make_table("source", "right", "written", texts=3)
+    sources, rights = zip(*data.samples, strict=True)
+    for row in zip(sources, rights, model.translate(sources), strict=True):
+        table.add_row(*row)
     console.print()
     console.print(table)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from architecture import Architecture, Number, SettingError, check_setting, setting
-from data.corpora import BUILT_IN
+from data.corpora import BUILT_IN, holds_pairs
 from experiments.cli import ArgumentParser, UsageError, add_flag, flag_of, text
 from experiments.presets import PRESETS
 
@@ -34,14 +34,16 @@ class Settings(Architecture):
     model: str = setting(
         "encoder",
         "encoder: predicts the word after a whole prefix; decoder: reads from left to right and "
-        "predicts at every position",
-        ("encoder", "decoder"),
+        "predicts at every position; encoder-decoder: writes a target after a source, and is what "
+        "pairs are for",
+        ("encoder", "decoder", "encoder-decoder"),
         group="model",
     )
     corpus: str = _data(
         "toy",
         f"what to train on: {', '.join(BUILT_IN)} (built in), a UTF-8 text file, a folder of .txt "
-        "files, or an http(s):// or file:// address",
+        "files, or an http(s):// or file:// address; a file that ends in .tsv holds pairs, in each "
+        "line a source, a tab and a target",
         f"{', '.join(BUILT_IN)}, a file, a folder or an address",
         metavar="TEXT",
     )
@@ -51,11 +53,23 @@ class Settings(Architecture):
         "character; or with bpe, bytes that come together often, such as a word or a part of one",
         ("word", "symbol", "char", "bpe"),
     )
+    source_tokenizer: str | None = _data(
+        None,
+        "of pairs, what a token of a source is",
+        ("word", "symbol", "char", "bpe"),
+        none="as of a target",
+    )
+    share_vocabulary: bool = _data(
+        False, "of pairs, give sources and targets one vocabulary and one embedding"
+    )
     vocabulary_size: int = _data(
         5000,
         "how many of the most frequent words to know; with bpe, how many tokens in all, at least "
         "258",
         Number(int, least=2),
+    )
+    fill_vocabulary: bool = _data(
+        False, "have as many tokens as `vocabulary_size` says, whatever the text"
     )
     train_length: int | None = _data(
         None,
@@ -65,7 +79,17 @@ class Settings(Architecture):
         none="the context",
     )
     validation_split: float = _data(
-        0.0, "share of the text's end kept for validation, 0 to 1", _SHARE, file_default=0.1
+        0.0,
+        "share of the text's end kept for validation, 0 to 1; of pairs, a share of the sources",
+        _SHARE,
+        file_default=0.1,
+    )
+    validation: str | None = _data(
+        None,
+        "validate on this text, or these pairs, and train on the whole corpus",
+        "a text, as `corpus` takes it",
+        none="a share of the corpus",
+        metavar="TEXT",
     )
     optimizer: str = _training("adam", "how weights are updated", ("adam", "adamw", "muon"))
     learning_rate: float = _training(1e-3, "learning rate", _AMOUNT, aliases=("--lr",))
@@ -178,8 +202,36 @@ class Settings(Architecture):
         if self.decay == "inverse_sqrt" and not self.warmup_steps:
             wanted = f"{Number(int, least=1)} with `decay` inverse_sqrt"
             raise SettingError("warmup_steps", wanted, self.warmup_steps)
-        if self.patience is not None and not self.validation_split:
+        if self.patience is not None and not self.validates:
             raise SettingError("validation_split", "a number above 0 with `patience`", 0)
+        if self.validation is not None and self.validation_split:
+            wanted = "0 with `validation`"
+            raise SettingError("validation_split", wanted, self.validation_split)
+        self._check_pairs()
+
+    def _check_pairs(self):
+        is_for_pairs = self.model == "encoder-decoder"
+        wanted = (
+            "no pairs with" if not is_for_pairs else "pairs (reverse, dates or a .tsv file) for"
+        )
+        for name in ("corpus", "validation"):
+            source = getattr(self, name)
+            if source is not None and holds_pairs(source) != is_for_pairs:
+                raise SettingError(name, f"{wanted} `model` {self.model}", source)
+        for name in ("source_tokenizer", "share_vocabulary"):
+            if getattr(self, name) and not is_for_pairs:
+                wanted = "given with `model` encoder-decoder alone"
+                raise SettingError(name, wanted, getattr(self, name))
+        if self.share_vocabulary and self.source_tokenizer not in (None, self.tokenizer):
+            wanted = "the same as `tokenizer` with `share_vocabulary`"
+            raise SettingError("source_tokenizer", wanted, self.source_tokenizer)
+        if self.train_length is not None and is_for_pairs:
+            raise SettingError("train_length", "left out with pairs", self.train_length)
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is something that the model is not trained on, to evaluate it on."""
+        return self.validation is not None or self.validation_split > 0
 
     @property
     def longest_example(self) -> int:
@@ -203,9 +255,11 @@ class Settings(Architecture):
             for name, field in FIELDS.items()
             if field.metadata["group"] not in ("watching", "run")
         }
-        path = self.corpus.removeprefix("file://")
-        if path != self.corpus or os.path.isabs(path):
-            settings["corpus"] = os.path.basename(os.path.normpath(path)) or "folder"
+        for name in ("corpus", "validation"):
+            source = settings[name] or ""
+            path = source.removeprefix("file://")
+            if path != source or os.path.isabs(path):
+                settings[name] = os.path.basename(os.path.normpath(path)) or "folder"
         return settings
 
     @property
@@ -236,6 +290,20 @@ FILE_DEFAULTS = {
     if field.metadata["file_default"] is not None
 }
 LONG_DEFAULTS = {"context_length": 64}  # for characters, and for the lines of `induction`
+# Of pairs, and of those that are built in.
+PAIRS_DEFAULTS = {
+    "model": "encoder-decoder",
+    "tokenizer": "bpe",
+    "context_length": 64,
+    "d_model": 64,
+    "num_heads": 4,
+    "dff": 256,
+    "epochs": 10,
+    "learning_rate": 2e-3,
+    "warmup_steps": 200,
+    "decay": "cosine",
+}
+BUILT_IN_PAIRS_DEFAULTS = {"tokenizer": "char", "context_length": 40}
 SMALLEST_BPE_VOCABULARY = 258  # the 256 bytes and two special tokens
 
 
@@ -246,7 +314,10 @@ def make_parser() -> ArgumentParser:
         description="Train a small Transformer on a text and watch it in TensorBoard.",
         epilog="Where two defaults are given, the first is for the built-in corpus 'toy' and the "
         "second for any other. With --tokenizer char, with bpe and another corpus than toy, or "
-        "with --corpus induction, --context-length is 64. Flags may be written with - or _.",
+        "with --corpus induction, --context-length is 64. Pairs have defaults of their own: "
+        "--model encoder-decoder (which alone means --corpus reverse), --tokenizer bpe (char for "
+        "those that are built in), " + _flags_of(PAIRS_DEFAULTS) + ". Flags may be written with - "
+        "or _.",
     )
     titles = dict.fromkeys(field.metadata["group"] for field in FIELDS.values())
     groups = {title: parser.add_argument_group(title) for title in titles}
@@ -300,19 +371,36 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
         UsageError: a flag or config key that is unknown or has a value out of its range.
     """
     given, flags = _given_settings(argv)
-    corpus = given.get("corpus", "toy")
-    defaults = {} if corpus == "toy" else FILE_DEFAULTS
-    # With bpe the toy's words become one token each.
-    is_long = given.get("tokenizer") == "char" or (given.get("tokenizer") == "bpe" and defaults)
-    if is_long or corpus == "induction":
-        defaults = {**defaults, **LONG_DEFAULTS}
     try:
-        return Settings(**{**defaults, **given}), flags
+        return Settings(**{**_defaults(given), **given}), flags
     except SettingError as error:
         wanted = re.sub("`([a-z_]+)`", lambda match: flag_of(match[1]), error.wanted)
         raise UsageError(
             f"argument {flag_of(error.name)}: expected {wanted}, got {error.value}"
         ) from error
+
+
+def _defaults(given: dict) -> dict:
+    """What the settings are by default that are not those for the toy."""
+    corpus = given.get("corpus", "reverse" if given.get("model") == "encoder-decoder" else "toy")
+    defaults = {"corpus": corpus} | ({} if corpus == "toy" else FILE_DEFAULTS)
+    # With bpe the toy's words become one token each.
+    is_long = given.get("tokenizer") == "char" or (
+        given.get("tokenizer") == "bpe" and corpus != "toy"
+    )
+    if is_long or corpus == "induction":
+        defaults |= LONG_DEFAULTS
+    if holds_pairs(corpus):
+        defaults |= PAIRS_DEFAULTS | (BUILT_IN_PAIRS_DEFAULTS if corpus in BUILT_IN else {})
+    if "validation" in given:
+        defaults["validation_split"] = 0.0
+    return defaults
+
+
+def _flags_of(settings):
+    """Some settings as flags, for a sentence."""
+    shown = (name for name in settings if name not in ("model", "tokenizer"))
+    return ", ".join(f"{flag_of(name)} {settings[name]}" for name in shown)
 
 
 def resume_settings(argv: Sequence[str], saved: Settings) -> Settings:
@@ -331,7 +419,7 @@ def resume_settings(argv: Sequence[str], saved: Settings) -> Settings:
     for name, value in given.items():
         own = getattr(saved, name)
         flag = flag_of(name)
-        if value in (own, None) or name in ("corpus", "logs"):
+        if value in (own, None) or name in ("corpus", "validation", "logs"):
             continue
         if name == ("epochs" if saved.steps is None else "steps"):
             if value < own:

@@ -15,6 +15,7 @@ import numpy as np
 import callbacks
 import models
 from data.corpora import Corpus
+from data.pairs import Pairs
 from experiments import runs
 from experiments.cli import UsageError
 from experiments.console import console
@@ -26,7 +27,7 @@ from models.xla import has_xla
 from optimizers import make_optimizer, make_schedule
 
 
-def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.LanguageModel:
+def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooModel:
     """Makes the model that the settings describe, compiled and with fresh weights.
 
     Raises:
@@ -37,12 +38,16 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     keras.utils.set_random_seed(settings.seed)
     backend = keras.backend.backend()
     shared = settings.shared()
+    of_sources = (
+        {} if data.source_tokenizer is None else {"source_tokenizer": data.source_tokenizer}
+    )
     model = models.ZOO[settings.model](
         data.tokenizer,
+        **of_sources,
         **dataclasses.asdict(settings.architecture),
         dtype=settings.precision,
         provenance={
-            "corpus": {"source": shared["corpus"], "sha256": corpus.sha256},
+            **_texts(corpus, data, shared["corpus"], shared["validation"]),
             "settings": shared,
             "versions": {
                 "python": platform.python_version(),
@@ -63,6 +68,14 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.Langua
     )
     model.optimizer.build(model.trainable_variables)  # a checkpoint holds its variables too
     return model
+
+
+def _texts(corpus, data, source, validation):
+    """What a model and a run say of their texts."""
+    texts = {"corpus": {"source": source, "sha256": corpus.sha256}}
+    if validation is not None:
+        texts["validation"] = {"source": validation, "sha256": data.evaluated_on.sha256}
+    return texts
 
 
 def _make_optimizer(settings, data, model):
@@ -105,7 +118,8 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
 def open_folder(
     settings: Settings,
     corpus: Corpus,
-    model: models.LanguageModel,
+    data: Data,
+    model: models.ZooModel,
     run_name: str | None = None,
     resumed: Path | None = None,
 ) -> Path:
@@ -115,6 +129,7 @@ def open_folder(
         settings: the run's settings.
         corpus: the run's text. config.json says where it lies, so that the run finds it from
             anywhere; the models, which may be passed on, say only what the user called it.
+        data: what was made of it.
         model: the run's model, whose provenance goes into config.json too.
         run_name: the folder's name in `settings.logs`. Default None: made from corpus, model and
             time.
@@ -126,7 +141,9 @@ def open_folder(
     folder = runs.make_folder(settings, run_name) if resumed is None else resumed
     runs.keep_for_this_process(folder)
     (folder / runs.RESULTS).unlink(missing_ok=True)
-    provenance = {**model.provenance, "corpus": {"source": corpus.source, "sha256": corpus.sha256}}
+    validation = None if settings.validation is None else data.evaluated_on.source
+    texts = _texts(corpus, data, corpus.source, validation)
+    provenance = {**model.provenance, **texts}
     config = {**dataclasses.asdict(settings), "provenance": provenance}
     runs.write_json(folder / runs.CONFIG, config)
     console.print(f"run     {folder}\n", soft_wrap=True)
@@ -151,7 +168,7 @@ class Outcome(NamedTuple):
 def fit(
     settings: Settings,
     data: Data,
-    model: models.LanguageModel,
+    model: models.ZooModel,
     folder: Path,
     progress: keras.callbacks.Callback | None = None,
 ) -> Outcome:
@@ -222,7 +239,7 @@ def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
         steps_per_epoch=span,
         initial_epoch=checkpoint.epoch,
         epochs=epochs,
-        validation_data=evaluation_data if settings.validation_split else None,
+        validation_data=evaluation_data if settings.validates else None,
         callbacks=[
             *(interrupt, divergence, callbacks.StopAtStep(batches - done)),
             *(*watchers, checkpoint),
@@ -233,7 +250,7 @@ def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
     if divergence.diverged_at is not None:
         return None, (done + divergence.diverged_at) // settings.accumulate
     (best,) = (w for w in watchers if isinstance(w, callbacks.BestCheckpoint))
-    was_whole = interrupt.stopped_by is None and settings.validation_split
+    was_whole = interrupt.stopped_by is None and settings.validates
     if was_whole and best.best_epoch == epochs - 1 > 0:
         flag = "--epochs" if settings.steps is None else "--steps"
         console.print(f"\nthe validation loss was still falling: more {flag} may lower it")
@@ -267,12 +284,14 @@ def make_callbacks(
     scalars = callbacks.Scalars(
         folder, scalars_every, data.training.tokens_per_batch(settings.batch_size)
     )
-    if settings.validation_split:
+    if settings.validates:
         best = callbacks.BestCheckpoint(folder / "best.keras")
     else:  # a clean evaluation of the training text takes the place of validation
         best = callbacks.BestCheckpoint(
             folder / "best.keras", evaluation_data, epochs, log_dir=scalars.validation
         )
+    writes_targets = isinstance(data.evaluation, Pairs)
+    samples = callbacks.SampleTargets if writes_targets else callbacks.SamplePredictions
     # A checkpoint holds their states in this order.
     watchers = [
         *([callbacks.AveragedWeights()] if settings.average else []),
@@ -281,13 +300,16 @@ def make_callbacks(
         callbacks.AttentionHeatmaps(
             scalars.train, data.probes, epochs=None if draw_by_time else epochs
         ),
-        callbacks.SamplePredictions(scalars.train, data.samples),
+        samples(scalars.train, data.samples),
         callbacks.ProgressBar(console, batches) if progress is None else progress,
     ]
-    unknown = data.tokenizer.unknown_id
-    prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
-    if data.training.writes_on and prompts:
-        watchers.append(callbacks.Continuations(scalars.train, prompts))
+    if writes_targets:
+        watchers.append(callbacks.TargetScores(scalars.validation, *data.evaluation.questions()))
+    if data.training.writes_on:
+        unknown = data.tokenizer.unknown_id
+        prompts = [probe for probe in data.probes if unknown not in data.tokenizer.encode(probe)]
+        if prompts:
+            watchers.append(callbacks.Continuations(scalars.train, prompts))
     if settings.patience is not None:
         watchers.append(callbacks.EarlyStopping("val_loss", patience=settings.patience))
     return watchers

@@ -281,6 +281,7 @@ _COUNT = Number(int, least=1)
 _ALLOWED = {
     "max_new_tokens": _COUNT,
     "beams": _COUNT,
+    "num_best": _COUNT,
     "length_penalty": Number(float, least=0),
 }
 

@@ -42,6 +42,15 @@ class PairAttention(NamedTuple):
     decoder: np.ndarray
     cross: np.ndarray
 
+    @property
+    def maps(self) -> dict[str, tuple[list[str], list[str], np.ndarray]]:
+        """For each kind of attention the tokens that look, those that are looked at, the scores."""
+        return {
+            "encoder": (self.source, self.source, self.encoder),
+            "decoder": (self.target, self.target, self.decoder),
+            "cross": (self.target, self.source, self.cross),
+        }
+
 
 @keras.saving.register_keras_serializable(package="mini_transformer")
 class EncoderDecoderModel(Translation, ZooModel):

@@ -1,13 +1,34 @@
 """What an encoder-decoder writes after a source."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
 from models.beam_search import BeamSearch, Hypothesis, check_beam_search
 
 _MOST_ROWS = 320  # texts side by side, all beams counted
 _MOST_SHAPES = 4  # of sources; each is compiled
+
+
+class TargetScores(NamedTuple):
+    """How right some targets are, each compared with the right answers to its source.
+
+    Attributes:
+        exact_match: share of the targets that equal any of the right answers.
+        token_error_rate: how many tokens must be put in, taken out or replaced in all to make each
+            target the closest of its right answers, by the number of tokens of these. In work on
+            pronunciation it is the phone error rate.
+    """
+
+    exact_match: float
+    token_error_rate: float
+
+    @property
+    def word_error_rate(self) -> float:
+        """Share of the targets that equal none, as work on pronunciation calls it."""
+        return 1 - self.exact_match
 
 
 class Translation:
@@ -71,7 +92,8 @@ class Translation:
 
         Args:
             sources: the texts.
-            num_best: how many targets of each, at most `beams`. Default None: as many.
+            num_best: how many targets of each, at least 1; there are no more than `beams`. Default
+                None: as many.
             The others are those of `translate`.
 
         Returns:
@@ -85,27 +107,83 @@ class Translation:
         >>> for hypothesis in model.beam_search(["tomato"])[0]:  # doctest: +SKIP
         ...     print(f"{hypothesis.score:.2f}  {hypothesis.text}")
         """
+        encoded = [self.encode_source(source) for source in sources]
+        found = self._search(
+            encoded, beams, length_penalty, max_new_tokens, num_best, use_cache, jit_compile
+        )
+        return [
+            [Hypothesis(self.tokenizer.decode(ids), *others) for ids, *others in hypotheses]
+            for hypotheses in found
+        ]
+
+    def score_targets(
+        self,
+        sources: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[Sequence[int]]],
+        beams: int = 1,
+    ) -> TargetScores:
+        """Writes a target after each source, and compares it with what is right.
+
+        Args:
+            sources: token ids, the ends left out.
+            answers: for each source its right targets, token ids, the ends left out.
+            beams: that of `translate`. Default 1.
+
+        Example:
+
+        >>> source, answer = [[2, 3]], [[[3, 2]]]
+        >>> model.score_targets(source, answer).exact_match  # doctest: +SKIP
+        1.0
+        """
+        end_id = self.source_tokenizer.special_id("[END]")
+        found = self._search([[*source, end_id] for source in sources], beams, num_best=1)
+        special = self.tokenizer.special_ids
+        right = wrong_tokens = tokens = 0
+        for ((written, *_),), rights in zip(found, answers, strict=True):
+            written = [id_ for id_ in written if id_ not in special]
+            distances = [(Levenshtein.distance(written, r), -len(r)) for r in map(list, rights)]
+            distance, length = min(distances)  # of equally close ones the longest
+            right += distance == 0
+            wrong_tokens += distance
+            tokens -= length
+        return TargetScores(right / len(sources), wrong_tokens / tokens)
+
+    def _search(
+        self,
+        encoded,
+        beams,
+        length_penalty=0.6,
+        max_new_tokens=None,
+        num_best=None,
+        use_cache=True,
+        jit_compile=True,
+    ) -> list[list[tuple[list[int], float, bool]]]:
+        """What `beam_search` finds for sources with their ends, in token ids."""
         num_best = beams if num_best is None else num_best
         limit = self.context_length - 1  # beside [BEGIN]
-        max_new_tokens = limit if max_new_tokens is None else min(max_new_tokens, limit)
-        check_beam_search(beams=beams, length_penalty=length_penalty, max_new_tokens=max_new_tokens)
-        encoded = [self.encode_source(source) for source in sources]
-        found = [None] * len(encoded)
+        max_new_tokens = limit if max_new_tokens is None else max_new_tokens
+        check_beam_search(
+            beams=beams,
+            num_best=num_best,
+            length_penalty=length_penalty,
+            max_new_tokens=max_new_tokens,
+        )
+        found = [[]] * len(encoded)
         for numbers, source_ids in self._batches(encoded, max(_MOST_ROWS // beams, 1)):
             begins = np.full((len(source_ids), 1), self.tokenizer.special_id("[BEGIN]"))
             results = self._beam_search.search(
                 begins,
-                max_new_tokens,
+                min(max_new_tokens, limit),
                 beams,
                 length_penalty,
                 source_ids,
-                num_best,
+                min(num_best, beams),
                 use_cache,
                 jit_compile,
             )
             for number, *result in zip(numbers, *results, strict=False):
                 found[number] = [
-                    Hypothesis(self.tokenizer.decode(token_ids), float(score), bool(is_finished))
+                    (token_ids.tolist(), float(score), bool(is_finished))
                     for token_ids, score, is_finished in zip(*result, strict=True)
                     if score > -np.inf
                 ][:num_best]

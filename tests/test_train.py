@@ -267,7 +267,7 @@ def test_words_are_shown_as_they_are_written(text_run):
 
 def test_runs_that_start_in_the_same_second_get_folders_of_their_own(model, tmp_path):
     settings = Settings(logs=str(tmp_path))
-    folders = [training.open_folder(settings, load_corpus("toy"), model) for _ in range(3)]
+    folders = [training.open_folder(settings, load_corpus("toy"), None, model) for _ in range(3)]
     assert len(set(folders)) == 3
     assert all((folder / "config.json").exists() for folder in folders)
 

@@ -18,7 +18,8 @@ def key_of(variant: Variant) -> str:
 def _tokens_of(variant):
     s = variant.settings
     size = None if s.tokenizer == "char" else s.vocabulary_size
-    return f"{s.corpus} {s.tokenizer} {size} {s.validation_split:g} {s.model}"
+    validation = s.validation_split if s.validation is None else s.validation
+    return f"{s.corpus} {s.tokenizer} {size} {validation} {s.model}"
 
 
 def predict_alike(study: Study, one: Variant, other: Variant) -> bool:
@@ -59,8 +60,7 @@ def measure(arguments: Sequence[str]) -> dict:
     corpus = load_corpus(settings.corpus)
     data = preparation.prepare_data(settings, corpus)
     tokenizer = data.tokenizer
-    text, held_out = corpus.split(settings.validation_split, at_lines=tokenizer.loses_line_ends)
-    pieces = data.evaluation.predicted_pieces(held_out if held_out.length else text, tokenizer)
+    pieces = data.evaluation.predicted_pieces(data.evaluated_on, tokenizer)
     uniform, *ngrams = ngram_losses(
         data.training.token_rows(), data.evaluation.token_rows(), tokenizer.vocabulary_size
     )

@@ -59,7 +59,7 @@ def sentences(results: Results) -> list[str]:
 
 def method(results: Results) -> list[str]:
     """How to read the figures."""
-    part = "validation" if results.study.settings.validation_split else "training"
+    part = "validation" if results.study.settings.validates else "training"
     said = [
         f"Losses are those of best.keras on the {part} text, in nats a token: a mean over the "
         "tokens that are predicted, then over the seeds. (best.keras is the file with the lowest "

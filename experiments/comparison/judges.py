@@ -308,8 +308,6 @@ def _open(variant: str, seed: int, folder: Path) -> _Trial:
     settings, _ = parse_settings(["--config", str(folder / runs.CONFIG)])
     corpus = load_corpus(runs.read_corpus_provenance(folder)[0])
     data = preparation.prepare_data(settings, corpus)
-    at_lines = data.tokenizer.loses_line_ends
-    trained_on, held_out = corpus.split(settings.validation_split, at_lines)
     model = cli.load_model(str(folder / "best.keras"))
     return _Trial(
         name=f"seed {seed}" if variant == "base" else f"{variant}, seed {seed}",
@@ -319,8 +317,8 @@ def _open(variant: str, seed: int, folder: Path) -> _Trial:
         model=model,
         examples=data.evaluation,
         predictions=token_losses.predictions(model, data.evaluation),
-        trained_on=trained_on,
-        evaluated_on=held_out if settings.validation_split else trained_on,
+        trained_on=data.trained_on,
+        evaluated_on=data.evaluated_on,
     )
 
 

@@ -97,7 +97,7 @@ def train(trial: Trial) -> None:
 
     data = preparation.prepare_data(settings, corpus)
     model = training.build_model(settings, corpus, data)
-    training.open_folder(settings, corpus, model, resumed=trial.folder)
+    training.open_folder(settings, corpus, data, model, resumed=trial.folder)
     _, batches = training.spans(settings, data)
     progress = ProgressFile(trial.folder / PROGRESS, begin, batches)
     outcome = training.fit(settings, data, model, trial.folder, progress)
