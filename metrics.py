@@ -1,7 +1,9 @@
 """What is reported of a language model: means over the tokens that count.
 
 Keras adds up a metric's batches by the weights it is given, so these figures are the same
-whatever the batch size and however much padding. Pass them as `weighted_metrics`:
+whatever the batch size and however much padding. Tokens are handed over in one row: of a (B, T)
+array Keras's `Mean` would take the mean of each row first, by T, and a token in a batch of short
+rows would weigh more than one in a batch of long ones. Pass them as `weighted_metrics`:
 
     model.compile(
         optimizer="adam",
@@ -78,7 +80,8 @@ class MeanCrossentropy(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         weights = token_weights(y_true, sample_weight, self.padding_id)
-        return super().update_state(MaskedCrossentropy().call(y_true, y_pred), weights)
+        losses = MaskedCrossentropy().call(y_true, y_pred)
+        return super().update_state(ops.ravel(losses), ops.ravel(weights))
 
     def get_config(self):
         return {**super().get_config(), "padding_id": self.padding_id}
@@ -137,9 +140,9 @@ class MaskedAccuracy(keras.metrics.Mean):
         self.padding_id = padding_id
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        rank = target_ranks(y_true, y_pred)  # (B, T)
+        is_right = ops.cast(target_ranks(y_true, y_pred) < self.k, "float32")  # (B, T)
         weights = token_weights(y_true, sample_weight, self.padding_id)
-        return super().update_state(ops.cast(rank < self.k, "float32"), weights)
+        return super().update_state(ops.ravel(is_right), ops.ravel(weights))
 
     def get_config(self):
         return {**super().get_config(), "k": self.k, "padding_id": self.padding_id}
