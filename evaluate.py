@@ -34,6 +34,18 @@ def make_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--batch-size", type=cli.number(int, least=1), metavar="N", help="examples a batch (64)"
     )
+    parser.add_argument(
+        "--beams",
+        type=cli.number(int, least=1),
+        metavar="N",
+        help="where targets are written after sources, how many are kept in view (5)",
+    )
+    parser.add_argument(
+        "--length-penalty",
+        type=cli.number(float, least=0),
+        metavar="X",
+        help="and how much longer ones are favoured (0.6)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     parser.add_argument("--markdown", metavar="FILE", help="also write the rows as Markdown")
     parser.add_argument(
@@ -54,7 +66,10 @@ def make_parser() -> cli.ArgumentParser:
         "token's probability, and the expected calibration error, the mean distance of the two",
     )
     parser.add_argument(
-        "--attention", metavar="TEXT", help="instead, draw what one model attends to in this text"
+        "--attention",
+        metavar="TEXT",
+        help="instead, draw what one model attends to in this text; of an encoder-decoder, from a "
+        "target to its source: the text is the source, or source, tab and target",
     )
     parser.add_argument(
         "--check",
@@ -95,7 +110,13 @@ def score(flags) -> None:
     from experiments import calibration, evaluation, loss_by_position, pictures, score_table
     from experiments import worst_predictions as worst
 
-    results = evaluation.evaluate_models(flags.paths, flags.corpus, flags.batch_size or 64)
+    search = {name: getattr(flags, name) for name in ("beams", "length_penalty")}
+    results = evaluation.evaluate_models(
+        flags.paths,
+        flags.corpus,
+        flags.batch_size or 64,
+        **{name: value for name, value in search.items() if value is not None},
+    )
     rows = score_table.make_rows(results)
     results = [row.result for row in rows]
     score_table.print_rows(rows)

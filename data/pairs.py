@@ -105,10 +105,10 @@ class Pairs(Examples):
         # By shape, and as they come in the text within one.
         shape_of_each = np.searchsorted(bounds, lengths.max(axis=1))
         order = np.argsort(np.where(fits, shape_of_each, len(bounds)), kind="stable")
-        order = order[: np.sum(fits)]
         self.order = order.astype("int32")  # which pair of the text each one is
-        self._starts, self.lengths = starts[order], lengths[order].astype("int32")
-        counts = np.bincount(shape_of_each[order], minlength=len(bounds))
+        self._starts, self._lengths = starts[order], lengths[order].astype("int32")
+        self.lengths = self._lengths[: np.sum(fits)]  # those that are too long come last
+        counts = np.bincount(shape_of_each[fits], minlength=len(bounds))
         parts = np.split(self.lengths, np.cumsum(counts)[:-1])
         self.shapes = [
             (int(count), *part.max(axis=0).tolist())
@@ -143,7 +143,7 @@ class Pairs(Examples):
     @property
     def pairs(self) -> int:
         """How many pairs there are."""
-        return len(self.order)
+        return len(self.lengths)
 
     @property
     def count(self) -> int:
@@ -166,14 +166,18 @@ class Pairs(Examples):
         return tuple(
             ids[start : start + length]
             for ids, start, length in zip(
-                self._ids, self._starts[number], self.lengths[number], strict=True
+                self._ids, self._starts[number], self._lengths[number], strict=True
             )
         )
 
-    def answers(self) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
-        """For each different source its right targets, ids without the ends, in their order."""
+    def answers(self, with_left_out: bool = False) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
+        """For each different source its right targets, ids without the ends, in their order.
+
+        Args:
+            with_left_out: whether pairs are among them that are too long. Default False.
+        """
         answers = defaultdict(list)
-        for number in np.argsort(self.order):
+        for number in np.argsort(self.order if with_left_out else self.order[: self.pairs]):
             source, target = self.pair(number)
             answers[tuple(source[:-1].tolist())].append(tuple(target[:-1].tolist()))
         return dict(answers)
@@ -194,16 +198,24 @@ class Pairs(Examples):
     def predicted_pieces(self, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[str]:
         """The pieces of the targets; an end is an empty one."""
         targets = [target for _, target in corpus.pairs()]
-        for number in self.order:
+        for number in self.order[: self.pairs]:
             yield from tokenizer.split(targets[number])
             yield ""
 
     def surroundings(self, number: int) -> tuple[list[int], list[int]]:
+        pair, place = self._place(number)
+        target = self.pair(pair)[1].tolist()
+        return target[:place], target[place + 1 :]
+
+    def source_of(self, number: int) -> list[int]:
+        """The source of one of the `targets`."""
+        return self.pair(self._place(number)[0])[0].tolist()
+
+    def _place(self, number):
+        """Which pair one of the `targets` is in, and where there."""
         ends = np.cumsum(self.lengths[:, 1])
         pair = int(np.searchsorted(ends, number, side="right"))
-        place = number - int(ends[pair] - self.lengths[pair, 1])
-        target = self.pair(pair)[1].tolist()
-        return [self.begin_id, *target[:place]], target[place + 1 :]
+        return pair, number - int(ends[pair] - self.lengths[pair, 1])
 
     def questions(self, most: int = 500) -> tuple[list[list[int]], list[list[list[int]]]]:
         """Some sources, spread over all, and for each its right targets, ids without the ends."""

@@ -101,14 +101,18 @@ def is_finished(folder: Path) -> bool:
     return (folder / RESULTS).exists()
 
 
-def read_corpus_provenance(folder: Path) -> tuple[str, str]:
+def read_corpus_provenance(folder: Path, part: str = "corpus") -> tuple[str, str]:
     """What text a run was begun on: its source and its hash, as `Corpus` has them.
+
+    Args:
+        folder: the run's.
+        part: "corpus", or "validation" for what it is validated on. Default "corpus".
 
     Raises:
         UsageError: a config.json that does not say.
     """
     try:
-        corpus = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["provenance"]["corpus"]
+        corpus = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["provenance"][part]
         source, sha256 = corpus["source"], corpus["sha256"]
     except (KeyError, TypeError, IndexError, OSError, ValueError, RecursionError):
         source = sha256 = None

@@ -7,7 +7,7 @@ import h5py
 import keras
 
 from experiments.cli import UsageError
-from models import LanguageModel
+from models import EncoderDecoderModel, ZooModel
 
 # Where Keras's own objects come from that a model of ours can hold.
 _MODULES = (
@@ -27,6 +27,7 @@ def check_saved_model(path: str) -> None:
     - The embedding is V x D, and a layer's projections are D x D for its queries and D x dff in
       its feed-forward network; learned positions are C x D for a context of C. A number takes at
       least a byte: D (V + C + L (D + dff)) is no more than the bytes of all arrays.
+    - An encoder-decoder has all of it twice, V where sources have a tokenizer of their own.
 
     The optimizer's arrays do not count. Nor is anything in the model, its tokenizer or its loss
     say, a model or a layer with a config of its own.
@@ -40,13 +41,13 @@ def check_saved_model(path: str) -> None:
     with zipfile.ZipFile(path) as file:
         content = json.loads(file.read("config.json"))
         class_ = keras.saving.get_registered_object(content["registered_name"])
-        if not (isinstance(class_, type) and issubclass(class_, LanguageModel)):
+        if not (isinstance(class_, type) and issubclass(class_, ZooModel)):
             raise UsageError(
                 f"{path}: expected a model of this project, found a {content['class_name']}"
             )
         _check_parts(path, [content["config"], content.get("compile_config")])
         arrays, size = _stored(file)
-    layers, numbers = _asked_for(content["config"])
+    layers, numbers = _asked_for(content["config"], 1 + issubclass(class_, EncoderDecoderModel))
     if layers > arrays or numbers > size:
         raise UsageError(
             f"{path}: expected weights for the {layers:,} layers and at least {numbers:,} numbers "
@@ -76,17 +77,25 @@ def _check_parts(path, parts):
             raise UsageError(f"{path}: expected a model of this project, found a {name} in it")
 
 
-def _asked_for(config):
-    """How many layers, and at least how many numbers, the config of a model asks for."""
+def _asked_for(config, stacks):
+    """How many layers, and at least how many numbers, the config of a model asks for.
+
+    Args:
+        config: the model's.
+        stacks: how many stacks of so many layers it has.
+    """
     names = "num_layers", "d_model", "dff", "context_length"
     given = [config.get(name) for name in names]  # of a wrong type: Keras says so
     layers, width, dff, context = (value if type(value) is int else 0 for value in given)
-    # Words, characters or merges. Two merges that make the same token are one.
-    pieces = next(iter(config["tokenizer"]["config"].values()))
-    rows = len({piece.replace(" ", "") for piece in pieces})
+    rows = 0
+    for tokenizer in (config["tokenizer"], config.get("source_tokenizer")):
+        if tokenizer is not None:
+            # Words, characters or merges. Two merges that make the same token are one.
+            pieces = next(iter(tokenizer["config"].values()))
+            rows += len({piece.replace(" ", "") for piece in pieces})
     if config.get("position") == "learned":
-        rows += context
-    return layers, width * (rows + layers * (width + dff))
+        rows += stacks * context
+    return stacks * layers, width * (rows + stacks * layers * (width + dff))
 
 
 def _stored(file):

@@ -63,8 +63,22 @@ def _interval(row):
     return f"{row.difference.low:+.4f} to {row.difference.high:+.4f}"
 
 
+_TARGET_COLUMNS = {
+    "right": lambda found: f"{found.exact_match:.2%}",
+    "wrong": lambda found: f"{found.word_error_rate:.2%}",
+    "token errors": lambda found: f"{found.token_error_rate:.2%}",
+    "greedy: wrong": lambda found: f"{found.greedy['word_error_rate']:.2%}",
+    "token errors (greedy)": lambda found: f"{found.greedy['token_error_rate']:.2%}",
+}
+
+
+def _of_targets(show):
+    """A column of the whole table from one about targets, empty where a model writes none."""
+    return lambda row: "" if row.result.targets is None else show(row.result.targets)
+
+
 def print_rows(rows: Sequence[Row]) -> None:
-    """Prints the table, and what it was scored on."""
+    """Prints the table, how right targets are, and what it was scored on."""
     columns, are_different = _columns(rows)
     if are_different:
         columns = {k: v for k, v in columns.items() if k not in _LEFT_OUT_BESIDE_DIFFERENCES}
@@ -72,6 +86,7 @@ def print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(*(show(row) for show in columns.values()))
     console.print(table)
+    _print_targets([row for row in rows if row.result.targets is not None])
     scores = [row.result.score for row in rows]
     for text in dict.fromkeys(score.text for score in scores):
         names = ", ".join(score.name for score in scores if score.text == text)
@@ -79,6 +94,28 @@ def print_rows(rows: Sequence[Row]) -> None:
     console.print()
     for line in _notes(rows):
         console.print(line, soft_wrap=True)
+
+
+def _print_targets(rows):
+    """Prints how right targets are, the rightest first."""
+    if not rows:
+        return
+    rows = sorted(rows, key=lambda row: -row.result.targets.exact_match)
+    beams = rows[0].result.targets.beams
+    console.print(f"\ntargets, written with {beams} beam{'s' * (beams > 1)}")
+    table = make_table("model", *_TARGET_COLUMNS)
+    for row in rows:
+        found = row.result.targets
+        table.add_row(row.result.score.name, *(show(found) for show in _TARGET_COLUMNS.values()))
+    console.print(table)
+    for row in rows:
+        found = row.result.targets
+        if found.too_long:
+            console.print(
+                f"{row.result.score.name}: {found.too_long:,} of {found.sources:,} sources are too "
+                "long for it and count as wrong",
+                soft_wrap=True,
+            )
 
 
 def _notes(rows):
@@ -112,6 +149,8 @@ def write_json(
     models = []
     for row in rows:
         model = row.result.score._asdict()
+        if row.result.targets is not None:
+            model |= row.result.targets._asdict()
         if len(rows) > 1:
             is_known = isinstance(row.difference, TextDifference)
             model["difference"] = row.difference._asdict() if is_known else row.difference
@@ -119,10 +158,15 @@ def write_json(
     write_text(path, json.dumps({"models": models}, indent=2) + "\n")
 
 
+def _writes_targets(rows):
+    return any(row.result.targets is not None for row in rows)
+
+
 def write_markdown(rows: Sequence[Row], path: str) -> None:
     """Writes the rows as a Markdown table."""
     columns = {
         **_columns(rows)[0],
+        **{k: _of_targets(v) for k, v in _TARGET_COLUMNS.items() if _writes_targets(rows)},
         "unknown": lambda row: f"{row.result.score.unknown:.1%}",
         "text": lambda row: row.result.score.text,
     }

@@ -10,7 +10,7 @@ from keras import ops
 from data.examples import Examples
 from losses import MaskedCrossentropy
 from metrics import target_ranks
-from models import LanguageModel
+from models import ZooModel
 from models.xla import has_xla
 
 
@@ -26,7 +26,7 @@ class Predictions(NamedTuple):
             likely tokens that of the lower id goes ahead.
         likeliest: int32, the id that the model found likeliest.
         confidences: float32, the probability that it gave to that one.
-        seconds: what it took by the clock, without compilation.
+        seconds: what it took by the clock, without compilation and reading.
 
     Where the logits of a token are not numbers, its loss and its confidence are NaN, and it is not
     right.
@@ -40,7 +40,7 @@ class Predictions(NamedTuple):
     seconds: float
 
 
-def predictions(model: LanguageModel, examples: Examples, batch_size: int = 64) -> Predictions:
+def predictions(model: ZooModel, examples: Examples, batch_size: int = 64) -> Predictions:
     """Lets a model predict every token of some examples once, in one pass.
 
     Everything is computed in float32 from the logits, whatever the model computes in. The mean of
@@ -64,17 +64,19 @@ def predictions(model: LanguageModel, examples: Examples, batch_size: int = 64) 
     ([0, 1, 0], (3,))
     """
     predict = _Predictor(model).predict_on_batch
-    batches = examples.evaluation_batches(batch_size)
-    for token_ids, targets, _ in batches.take(1).as_numpy_iterator():
-        predict({"token_ids": token_ids, "targets": targets})  # compiles
-    begin = time.perf_counter()
-    found = []
-    for token_ids, targets, weights in batches.as_numpy_iterator():
-        figures = predict({"token_ids": token_ids, "targets": targets})
+    compiled, found, seconds = set(), [], 0.0
+    for inputs, targets, weights in examples.evaluation_batches(batch_size).as_numpy_iterator():
+        batch = {"inputs": inputs, "targets": targets}
+        shapes = tuple(array.shape for array in keras.tree.flatten(batch))
+        if shapes not in compiled:
+            predict(batch)
+            compiled.add(shapes)
+        begin = time.perf_counter()
+        figures = predict(batch)
+        seconds += time.perf_counter() - begin
         places = np.nonzero(weights)  # row by row, which is the order of the targets
         found.append((places[1].astype("int32"), *(figure[places] for figure in figures)))
     positions, losses, ranks, likeliest, confidences = map(np.concatenate, zip(*found, strict=True))
-    seconds = time.perf_counter() - begin
     return Predictions(losses, positions, ranks, likeliest, confidences, seconds)
 
 
@@ -91,7 +93,7 @@ class _Predictor(keras.Model):
         self.jit_compile = has_xla()
 
     def call(self, inputs):
-        logits = ops.cast(self.model(inputs["token_ids"], training=False), "float32")  # (B, T, V)
+        logits = ops.cast(self.model(inputs["inputs"], training=False), "float32")  # (B, T, V)
         targets = ops.cast(inputs["targets"], "int32")
         losses = MaskedCrossentropy().call(targets, logits)
         likeliest = ops.cast(ops.argmax(logits, axis=-1), "int32")

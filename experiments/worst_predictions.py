@@ -43,15 +43,18 @@ def worst_predictions(result: Evaluation, count: int) -> list[WorstPrediction]:
     worst = np.argsort(-np.nan_to_num(found.losses, nan=np.inf), kind="stable")[:count]
     rows = []
     for number in worst.tolist():
-        before, after = result.examples.surroundings(number)
+        before, after = map(tokenizer.decode, result.examples.surroundings(number))
+        if result.source_tokenizer is not None:  # a target is predicted from its source, too
+            source = result.source_tokenizer.decode(result.examples.source_of(number))
+            before = f"{source} → {before}"
         token, expected = tokenizer.tokens([int(targets[number]), int(found.likeliest[number])])
         loss = float(found.losses[number])
         rows.append(
             WorstPrediction(
                 number,
-                tokenizer.decode(before),
+                before,
                 token,
-                tokenizer.decode(after),
+                after,
                 loss,
                 math.exp(-loss),
                 expected,

@@ -121,13 +121,15 @@ class Translation:
         sources: Sequence[Sequence[int]],
         answers: Sequence[Sequence[Sequence[int]]],
         beams: int = 1,
+        length_penalty: float = 0.6,
     ) -> TargetScores:
         """Writes a target after each source, and compares it with what is right.
 
         Args:
-            sources: token ids, the ends left out.
+            sources: token ids, the ends left out. What is written after one that is too long to
+                be read counts as empty.
             answers: for each source its right targets, token ids, the ends left out.
-            beams: that of `translate`. Default 1.
+            beams, length_penalty: those of `translate`. Default 1, greedy, and 0.6.
 
         Example:
 
@@ -136,11 +138,15 @@ class Translation:
         1.0
         """
         end_id = self.source_tokenizer.special_id("[END]")
-        found = self._search([[*source, end_id] for source in sources], beams, num_best=1)
-        special = self.tokenizer.special_ids
+        readable = [n for n, source in enumerate(sources) if len(source) < self.context_length]
+        encoded = [[*sources[n], end_id] for n in readable]
+        found = [[]] * len(sources)
+        for number, ((written, *_),) in zip(
+            readable, self._search(encoded, beams, length_penalty, num_best=1), strict=True
+        ):
+            found[number] = [id_ for id_ in written if id_ not in self.tokenizer.special_ids]
         right = wrong_tokens = tokens = 0
-        for ((written, *_),), rights in zip(found, answers, strict=True):
-            written = [id_ for id_ in written if id_ not in special]
+        for written, rights in zip(found, answers, strict=True):
             distances = [(Levenshtein.distance(written, r), -len(r)) for r in map(list, rights)]
             distance, length = min(distances)  # of equally close ones the longest
             right += distance == 0
