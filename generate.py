@@ -1,5 +1,7 @@
 """Continue texts with a saved model: `python generate.py logs/RUN/best.keras "To be"`.
 
+A model of pairs writes a target after each source instead, by a beam search.
+
 `experiments/texts.py` does the work.
 """
 
@@ -9,6 +11,8 @@ from collections.abc import Sequence
 from experiments import cli
 
 SAMPLING = ("temperature", "top_k", "top_p", "seed")
+SEARCH = ("beams", "length_penalty")
+TARGET_BEAMS = 5
 
 
 def make_parser() -> cli.ArgumentParser:
@@ -17,8 +21,11 @@ def make_parser() -> cli.ArgumentParser:
         prog="generate.py",
         usage="%(prog)s [-h] MODEL.keras [PROMPT ...] [flags]",
         description="Continue texts with a saved model. Without a prompt, ask for one after the "
-        "other (Ctrl-D ends), or read one from standard input where that is no terminal.",
-        epilog="Flags may be written with - or _.",
+        "other (Ctrl-D ends), or read one from standard input where that is no terminal. A model "
+        "of pairs takes sources, from standard input one a line, and prints a target a line.",
+        epilog="With --beams the likeliest texts are looked for instead of drawn; with more than "
+        "one sample, the best ones come with their scores: log p, of targets divided by the length "
+        "penalty. Flags may be written with - or _.",
     )
     parser.add_argument("model", metavar="MODEL.keras", help="the saved model")
     parser.add_argument(
@@ -26,14 +33,27 @@ def make_parser() -> cli.ArgumentParser:
         nargs="*",
         metavar="PROMPT",
         type=cli.text("a text", _is_text),
-        help="texts to continue; more than one are continued side by side",
+        help="texts to continue, side by side where there are several; or sources",
     )
     parser.add_argument(
         "--max-new-tokens",
         type=cli.number(int, least=1),
-        default=200,
         metavar="N",
-        help="how many tokens each text gets (200)",
+        help="how many tokens each text gets (200); or how many a target has at most, its end "
+        "counted (as many as the context holds)",
+    )
+    parser.add_argument(
+        "--beams",
+        type=cli.number(int, least=1),
+        metavar="N",
+        help="look for the likeliest text, keeping N in view; 1 is greedy (5 for targets)",
+    )
+    parser.add_argument(
+        "--length-penalty",
+        type=cli.number(float, least=0),
+        metavar="X",
+        help="how much longer targets are favoured (0.6); texts without an end are equally long, "
+        "so it changes nothing there",
     )
     parser.add_argument(
         "--temperature",
@@ -62,7 +82,7 @@ def make_parser() -> cli.ArgumentParser:
         type=cli.number(int, least=1),
         default=1,
         metavar="N",
-        help="how many texts to make of each prompt (1)",
+        help="how many texts to make of each prompt, with beams the N best (1)",
     )
     parser.add_argument("--output", metavar="FILE", help="also write the texts to this file")
     return parser
@@ -76,35 +96,94 @@ def main(argv: Sequence[str]) -> int:
     prompts = flags.prompts or ([] if is_interactive else [read_prompt()])
     cli.import_keras()
     from experiments import texts  # only now: it imports Keras
+    from models import EncoderDecoderModel
 
     model = cli.load_model(flags.model)
-    sampling = {name: getattr(flags, name) for name in SAMPLING if getattr(flags, name) is not None}
-    sampling["max_new_tokens"] = flags.max_new_tokens
+    if isinstance(model, EncoderDecoderModel):
+        write_targets(model, flags, prompts, is_interactive)
+    elif is_interactive:
+        texts.converse(lambda prompt, number: continue_texts(model, flags, [prompt], number))
+    else:
+        continue_texts(model, flags, prompts)
+    return 0
+
+
+def continue_texts(model, flags, prompts: Sequence[str], number: int = 0) -> None:
+    """Continues prompts, drawing tokens or looking for the likeliest.
+
+    The seed grows by the number of the question, so that the same one leads elsewhere.
+    """
+    from experiments import texts
+
+    length = {"max_new_tokens": flags.max_new_tokens or 200}
+    if flags.length_penalty is not None:
+        print(
+            "generate.py: no text ends by itself, so --length-penalty changes nothing",
+            file=sys.stderr,
+        )
+    if flags.beams is not None:
+        search = {"beams": flags.beams, **length}
+        texts.print_likeliest_texts(model, prompts, flags.num_samples, search, flags.output)
+        return
+    sampling = given(flags, SAMPLING) | {"seed": (flags.seed or 0) + number} | length
     if flags.greedy:
         sampling["top_k"] = 1
+    texts.print_texts(model, prompts, flags.num_samples, sampling, flags.output)
+
+
+def write_targets(model, flags, prompts: Sequence[str], is_interactive: bool) -> None:
+    """Writes targets after sources, those on the command line or the lines of standard input."""
+    from experiments import texts
+
+    for name in given(flags, SAMPLING):
+        raise cli.UsageError(
+            f"argument {cli.flag_of(name)}: expected a model that continues texts, but "
+            f"{flags.model} writes targets, the likeliest ones"
+        )
+    search = {"beams": 1 if flags.greedy else TARGET_BEAMS} | given(flags, SEARCH)
+    search |= given(flags, ["max_new_tokens"])
+    check_number_of_samples(flags.num_samples, search["beams"])
+
+    def write(sources, **names):
+        texts.print_targets(model, sources, flags.num_samples, search, flags.output, **names)
+
     if is_interactive:
-        texts.converse(model, flags.num_samples, sampling, flags.output)
+        texts.converse(lambda source, number: write([source]), "source")
+    elif flags.prompts:
+        write(prompts)
     else:
-        texts.print_texts(model, prompts, flags.num_samples, sampling, flags.output)
-    return 0
+        write(prompts[0].split("\n"), name=lambda number: f"standard input: line {number + 1}")
+
+
+def given(flags, names: Sequence[str]) -> dict:
+    """Those of some flags that are given."""
+    return {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
 
 
 def check_flags(flags) -> None:
     """Raises a UsageError for what can be told wrong before anything is loaded."""
     cli.check_model_path(flags.model)
     cli.check_output_path("--output", flags.output)
-    if flags.greedy:
-        for name in SAMPLING:
-            if getattr(flags, name) is not None:
-                flag = f"--{name.replace('_', '-')}"
-                raise cli.UsageError(
-                    f"argument --greedy: expected no {flag} beside it, got {getattr(flags, name)}"
-                )
-        if flags.num_samples > 1:
+    for alone, others in (("greedy", (*SAMPLING, "beams")), ("beams", SAMPLING)):
+        for name, value in given(flags, others).items() if getattr(flags, alone) else ():
             raise cli.UsageError(
-                "argument --greedy: expected one sample, for all would be equal, got "
-                f"--num-samples {flags.num_samples}"
+                f"argument --{alone}: expected no {cli.flag_of(name)} beside it, got {value}"
             )
+    if flags.beams is not None:
+        check_number_of_samples(flags.num_samples, flags.beams)
+    if flags.greedy and flags.num_samples > 1:
+        raise cli.UsageError(
+            "argument --greedy: expected one sample, for all would be equal, got "
+            f"--num-samples {flags.num_samples}"
+        )
+
+
+def check_number_of_samples(number: int, beams: int) -> None:
+    """Raises a UsageError where more texts are wanted than are kept in view."""
+    if number > beams:
+        raise cli.UsageError(
+            f"argument --num-samples: expected at most --beams {beams}, got {number}"
+        )
 
 
 def read_prompt() -> str:

@@ -1,13 +1,17 @@
-"""What a model makes of prompts, printed as it comes: the steps of `generate.py`."""
+"""What a model makes of prompts or sources, printed: the steps of `generate.py`."""
 
 import itertools
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.progress import track
 
 from experiments.cli import UsageError, write_text
-from models import LanguageModel
+from models import EncoderDecoderModel, LanguageModel
+
+_AT_A_TIME = 1000  # sources, between two steps of the progress bar
 
 
 def print_texts(
@@ -53,26 +57,120 @@ def print_texts(
     return texts
 
 
-def converse(
-    model: LanguageModel, num_samples: int, sampling: dict, output: str | None = None
+def print_likeliest_texts(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    num_samples: int,
+    search: dict,
+    output: str | None = None,
 ) -> None:
-    """Asks for one prompt after the other and continues each, until Ctrl-D.
+    """Prints the likeliest continuations of prompts that a beam search finds, with their log p.
 
-    The seed grows by 1 with each prompt, so that the same one leads elsewhere.
+    Args:
+        model, prompts, output: those of `print_texts`.
+        num_samples: how many texts of each prompt.
+        search: what else `LanguageModel.beam_search` takes.
 
-    Args: those of `print_texts`.
+    Raises:
+        UsageError: as `print_texts`.
     """
-    for number in itertools.count(sampling.get("seed", 0)):
+    try:
+        with Console(stderr=True).status("searching"):
+            found = model.beam_search(prompts, num_best=num_samples, **search)
+    except ValueError as error:
+        raise UsageError(f"argument PROMPT: {error}") from error
+    texts = [text for of_prompt in found for text in of_prompt]
+    lines = []
+    for number, (text, log_p, _) in enumerate(texts, start=1):
+        lines += [f"--- {number} of {len(texts)}, log p {log_p:.2f} ---"] * (len(texts) > 1)
+        lines.append(text)
+    _print_lines(lines, output)
+
+
+def print_targets(
+    model: EncoderDecoderModel,
+    sources: Sequence[str],
+    num_samples: int,
+    search: dict,
+    output: str | None = None,
+    name: Callable[[int], str] = lambda number: "argument PROMPT",
+) -> None:
+    """Prints the target of each source on a line of its own.
+
+    Of several targets each has a line: source, tab, score, tab, target, the best first. A source
+    without a word has an empty line. A warning says which targets came to no end.
+
+    Args:
+        model: the model.
+        sources: what it listens to.
+        num_samples: how many targets of each source.
+        search: what else `EncoderDecoderModel.beam_search` takes.
+        output: a file to write the same to. Default None: none.
+        name: what errors call a source, by its number. Default: an argument.
+
+    Raises:
+        UsageError: a source that can't be read, or a file that can't be written.
+    """
+    asked = [source for source in sources if source.strip()]
+    for number, source in enumerate(sources):
         try:
-            prompt = input("prompt> ")
+            if source.strip():
+                model.encode_source(source)
+        except ValueError as error:
+            raise UsageError(f"{name(number)}: {error}") from error
+    parts = [asked[begin : begin + _AT_A_TIME] for begin in range(0, len(asked), _AT_A_TIME)]
+    console = Console(stderr=True)
+    progress = track(
+        parts, "writing targets", console=console, transient=True, disable=not console.is_terminal
+    )
+    found = [
+        of_one
+        for part in progress
+        for of_one in model.beam_search(part, num_best=num_samples, **search)
+    ]
+    lines, answers = [], iter(found)
+    for source in sources:
+        hypotheses = next(answers) if source.strip() else []
+        if num_samples == 1:
+            lines.append(hypotheses[0].text if hypotheses else "")
+        else:
+            lines += [f"{source}\t{score:.4f}\t{text}" for text, score, _ in hypotheses] or [""]
+    _print_lines(lines, output)
+    endless = [
+        source for source, (best, *_) in zip(asked, found, strict=True) if not best.is_finished
+    ]
+    if endless:
+        warnings.warn(
+            f"{len(endless):,} of {len(asked):,} targets came to no end and were stopped at the "
+            f"limit (see --max-new-tokens), the first of them that of {endless[0]!r}",
+            stacklevel=2,
+        )
+
+
+def converse(answer: Callable[[str, int], None], name: str = "prompt") -> None:
+    """Asks for one text after the other and answers each, until Ctrl-D.
+
+    Args:
+        answer: prints what the model makes of a text; it gets the number of the question, too.
+        name: what is asked for.
+    """
+    for number in itertools.count():
+        try:
+            text = input(f"{name}> ")
         except EOFError:
             print()
             return
-        if prompt:
+        if text:
             try:
-                print_texts(model, [prompt], num_samples, {**sampling, "seed": number}, output)
+                answer(text, number)
             except UsageError as error:
                 print(error, file=sys.stderr)
+
+
+def _print_lines(lines, output):
+    _print("".join(f"{line}\n" for line in lines))
+    if output is not None:
+        write_text(output, "".join(f"{line}\n" for line in lines))
 
 
 def _title(number, total):

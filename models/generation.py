@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from models.beam_search import Hypothesis, check_beam_search
 from models.sampling import check_sampling
 
 
@@ -132,3 +133,67 @@ class Generation:
         )
         decoders = [self.tokenizer.continuation() for _ in prompts]
         return ([decode(ids) for decode, ids in zip(decoders, step, strict=True)] for step in steps)
+
+    def beam_search(
+        self,
+        prompts: str | Sequence[str],
+        beams: int = 5,
+        max_new_tokens: int = 100,
+        num_best: int | None = None,
+        use_cache: bool = True,
+        jit_compile: bool = True,
+    ) -> list[list[Hypothesis]]:
+        """For each prompt the likeliest continuations that a beam search finds.
+
+        Where `generate` draws, this looks for what is most probable as a whole. No text ends by
+        itself, so all are equally long, and a length penalty would change nothing.
+
+        Args:
+            prompts: one text or several, as `generate` takes them.
+            beams: how many texts are kept in view of each prompt, at least 1, which always takes
+                the likeliest token ("greedy"). Default 5.
+            max_new_tokens: how many tokens each text gets, at least 1. Default 100.
+            num_best: how many texts of each prompt to give, at least 1; there are no more than
+                `beams`. Default None: as many.
+            use_cache, jit_compile: those of `generate`.
+
+        Returns:
+            For each prompt its texts, the prompt and what follows, the likeliest first; fewer where
+            there are no more. Their score is log p of what follows.
+
+        Raises:
+            ValueError: as `generate`.
+
+        Example:
+
+        >>> (texts,) = model.beam_search("i love", beams=3, max_new_tokens=2)
+        >>> for text in texts:  # doctest: +SKIP
+        ...     print(f"{text.score:.2f}  {text.text}")
+        -1.10  i love deep learning
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        num_best = beams if num_best is None else num_best
+        check_beam_search(beams=beams, num_best=num_best, max_new_tokens=max_new_tokens)
+        begins = [self.prompts.encode_known(prompt) for prompt in prompts]
+        found = []
+        for prompt, begin in zip(prompts, begins, strict=True):
+            ids, scores, _ = self._beam_search.search(
+                [begin[-self.context_length :]],
+                max_new_tokens,
+                beams,
+                length_penalty=0.0,
+                wanted=min(num_best, beams),
+                use_cache=use_cache,
+                jit_compile=jit_compile,
+            )
+            text = prompt.rstrip(self.tokenizer.separator)
+            found.append(
+                [
+                    Hypothesis(
+                        text + self.tokenizer.continuation()(row.tolist()), float(score), False
+                    )
+                    for row, score in zip(ids[0], scores[0], strict=True)
+                    if score > -float("inf")
+                ][:num_best]
+            )
+        return found

@@ -1,6 +1,7 @@
 """What every language model of the zoo is: a model of one text that is asked and looked into."""
 
 from data.tokenizer import Tokenizer
+from models.beam_search import BeamSearch
 from models.generation import Generation
 from models.inspection import Inspection
 from models.prompts import Prompts
@@ -34,4 +35,5 @@ class LanguageModel(Inspection, Generation, ZooModel):
         super().__init__(token_ids, logits, tokenizer, context_length, provenance, name)
         self.prompts = Prompts(tokenizer, context_length)
         self._generator = TokenGenerator(self)
+        self._beam_search = BeamSearch(self)
         self._open_for_inspection(token_ids, logits, attention_scores)

@@ -66,6 +66,20 @@ def test_greedy_takes_the_likeliest(model, path, capsys):
     assert capsys.readouterr().out == model.generate("abc", 10, top_k=1)[0] + "\n"
 
 
+def test_the_likeliest_texts_are_looked_for_with_beams(model, path, capsys):
+    flags = ["--beams", "3", "--num-samples", "2", "--max-new-tokens", "4"]
+    assert generate.main([str(path), "abc", *flags, "--length-penalty", "1"]) == 0
+    printed = capsys.readouterr()
+    (found,) = model.beam_search("abc", 3, 4, num_best=2)
+    assert printed.out == "".join(
+        f"--- {number} of 2, log p {text.score:.2f} ---\n{text.text}\n"
+        for number, text in enumerate(found, 1)
+    )
+    assert (
+        printed.err == "generate.py: no text ends by itself, so --length-penalty changes nothing\n"
+    )
+
+
 def test_the_text_is_printed_as_it_comes(model, capsys):
     seen = []
 
@@ -169,6 +183,10 @@ def test_a_reader_that_has_had_enough_ends_it_in_silence(path):
         (["{path}", "a", "--greedy", "--top-k", "3"], "--greedy: expected no --top-k beside it,"),
         (["{path}", "a", "--greedy", "--temperature", "1"], "expected no --temperature beside it"),
         (["{path}", "a", "--greedy", "--num-samples", "2"], "--greedy: expected one sample"),
+        (["{path}", "a", "--beams", "0"], "argument --beams: expected a whole number of at least"),
+        (["{path}", "a", "--beams", "2", "--top-k", "3"], "--beams: expected no --top-k beside it"),
+        (["{path}", "a", "--beams", "2", "--num-samples", "3"], "expected at most --beams 2, got"),
+        (["{path}", "a", "--length-penalty", "-1"], "--length-penalty: expected a number of at"),
     ],
 )
 def test_bad_arguments_are_refused_before_keras_comes(path, tmp_path, arguments, message):
