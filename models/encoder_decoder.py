@@ -136,6 +136,7 @@ class EncoderDecoderModel(Translation, ZooModel):
             setattr(self, switch, value)
         self.dtype_policy = policy
         self.encode = stacks.encode
+        self.decode = stacks.decode
         self.read = stacks.read
         self.sources = Prompts(self.source_tokenizer, context_length - 1, "source")
         self._open_for_translation()
@@ -143,6 +144,7 @@ class EncoderDecoderModel(Translation, ZooModel):
         scores = [ops.stack(kind, axis=1) for kind in (encoder, decoder, cross)]
         self._attention_scores = keras.Model(inputs, scores).predict_on_batch
 
+    is_causal = True  # the decoder: a target is read from left to right
     can_cache = True
 
     def empty_caches(self, source_ids) -> list[KeyValueCache]:

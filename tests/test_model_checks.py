@@ -7,8 +7,20 @@ from keras import ops
 
 import evaluate
 from experiments import model_checks
-from layers import KeyValueCache, PaddingMask, TransformerEncoderLayer, attention, masks
-from models import DecoderLanguageModel, EncoderLanguageModel, TransformerLanguageModel
+from layers import (
+    KeyValueCache,
+    PaddingMask,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+    attention,
+    masks,
+)
+from models import (
+    DecoderLanguageModel,
+    EncoderDecoderModel,
+    EncoderLanguageModel,
+    TransformerLanguageModel,
+)
 
 MODERN = {
     "position": "rotary",
@@ -27,7 +39,10 @@ MODERN = {
 def make(tokenizer):
     def make(class_, **switches):
         keras.utils.set_random_seed(4)
-        return class_(tokenizer, **{"context_length": 6, "num_layers": 1, **switches})
+        own = tokenizer
+        if class_ is EncoderDecoderModel:
+            own = tokenizer.with_extra_tokens("[BEGIN]", "[END]")
+        return class_(own, **{"context_length": 6, "num_layers": 1, **switches})
 
     return make
 
@@ -39,6 +54,9 @@ def make(tokenizer):
         (DecoderLanguageModel, {"position": "alibi", "context_length": 1}),
         (EncoderLanguageModel, {"dtype": "bfloat16", **MODERN}),
         (EncoderLanguageModel, {"position": "learned", "output_scale": 0.0}),
+        (EncoderDecoderModel, {"dtype": "mixed_bfloat16", **MODERN}),
+        (EncoderDecoderModel, {"position": "alibi", "convolution": "both"}),
+        (EncoderDecoderModel, {"context_length": 1}),
     ],
 )
 def test_sound_models_pass(make, class_, switches):
@@ -119,6 +137,54 @@ def test_a_cache_that_writes_at_the_wrong_place_is_caught(make, monkeypatch):
     leak = model_checks.check_cache(make(DecoderLanguageModel))
     assert leak.startswith("writing ")
     assert "with the cache and " in leak
+
+
+# An encoder-decoder
+
+
+def test_a_target_that_sees_its_future_is_caught(make, monkeypatch):
+    monkeypatch.setattr(
+        masks, "causal_mask", lambda t, k=None, start=0: ops.ones((t, k or t), "bool")
+    )
+    leak = model_checks.check_later_tokens(make(EncoderDecoderModel))
+    assert leak.startswith("tokens from place 1 on, counted from 0, change the logits at place 0")
+
+
+def test_padding_that_a_target_listens_to_is_caught(make, monkeypatch):
+    right = TransformerDecoderLayer.call
+
+    def without_mask(self, *args, memory_mask=None, **kwargs):
+        return right(self, *args, **kwargs)
+
+    model = make(EncoderDecoderModel)
+    monkeypatch.setattr(TransformerDecoderLayer, "call", without_mask)
+    leak = model_checks.check_padding(model)
+    assert leak.startswith("1 tokens of padding after 1 of text change the logits at place 0 by")
+
+
+def test_rows_of_cross_attention_that_do_not_sum_to_one_are_caught(make, monkeypatch):
+    model = make(EncoderDecoderModel)
+    right = model.decode
+
+    def scaled(*args):
+        logits, scores, cross = right(*args)
+        return logits, scores, [cross[0] * 2]
+
+    model.decode = scaled
+    leak = model_checks.check_attention_rows(model)
+    assert leak.startswith("cross-attention of layer 1, head 1: the row of place 0 in text 1 sums ")
+
+
+def test_a_cache_of_another_memory_is_caught(make, monkeypatch):
+    right = TransformerDecoderLayer.empty_cache
+
+    def forgetful(self, batch_size, length, memory=None, memory_mask=None):
+        return right(self, batch_size, length, memory * 0.5, memory_mask)
+
+    model = make(EncoderDecoderModel)
+    monkeypatch.setattr(TransformerDecoderLayer, "empty_cache", forgetful)
+    leak = model_checks.check_cache(model)
+    assert leak.startswith("with 1 beams, source ")
 
 
 @pytest.mark.parametrize("switch", ["softmax_plus_one", "position", "num_kv_heads", "dtype"])
