@@ -335,7 +335,9 @@ def make_parser() -> ArgumentParser:
     group.add_argument(
         "--preset",
         choices=tuple(PRESETS),
-        help="start from complete settings; --config and flags given beside it win",
+        metavar="NAME",
+        help="start from complete settings, see --list-presets; --config and flags given beside it "
+        "win",
     )
     group.add_argument(
         "--list-presets", action="store_true", default=None, help="say what presets there are"

@@ -68,7 +68,8 @@ def test_scores_are_those_of_a_computation_by_hand(files, model, tmp_path):
     found = tmp_path / "scores.json"
     result = run_script("evaluate.py", path, "--json", found, "--beams", 2, "--worst", 2)
     assert (result.returncode, result.stderr) == (0, "")
-    assert max(map(len, result.stdout.splitlines())) <= 100
+    lines = [line for line in result.stdout.splitlines() if str(files[0]) not in line]
+    assert max(map(len, lines)) <= 100
     assert "1 of 4 sources are too long for it and count as wrong" in result.stdout
     (row,) = json.loads(found.read_text())["models"]
     pairs = [("ab", "A B"), ("ab", "B"), ("ba", "B A"), ("b", "B")]

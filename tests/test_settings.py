@@ -47,6 +47,7 @@ GIVEN = Settings(
     context_length=7,
     train_length=3,
     vocabulary_size=99,
+    fill_vocabulary=True,
     validation_split=0.5,
     optimizer="muon",
     learning_rate=0.02,
@@ -73,6 +74,14 @@ GIVEN = Settings(
     logs="other_logs",
     threads=2,
 )
+# Those that do not go with the ones above; and what a setting needs beside it.
+NOT_BESIDE = {"validation": "other.txt", "source_tokenizer": "char", "share_vocabulary": True}
+PAIRS = {"model": "encoder-decoder", "corpus": "some/pairs.tsv"}
+NEEDED = {
+    "patience": {"validation_split": 0.5},
+    "source_tokenizer": PAIRS,
+    "share_vocabulary": PAIRS,
+}
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 COUNTS = [
     *("layers", "num-layers", "heads", "num-heads", "d-model", "epochs", "batch-size"),
@@ -113,15 +122,16 @@ def flag_of(name, value):
     return [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
 
 
+def example(name):
+    return NOT_BESIDE.get(name, getattr(GIVEN, name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("separator", ["_", "-"])
 def test_every_flag_sets_the_setting_of_its_name(name, separator):
-    value = getattr(GIVEN, name)
-    given = {**dataclasses.asdict(Settings()), name: value}
+    given = {**dataclasses.asdict(Settings()), **NEEDED.get(name, {}), name: example(name)}
     if name == "steps":  # is instead of epochs
         given.pop("epochs")
-    if name == "patience":
-        given["validation_split"] = 0.5
     argv = [
         argument
         for key, value in given.items()
@@ -133,7 +143,7 @@ def test_every_flag_sets_the_setting_of_its_name(name, separator):
 
 
 def test_the_example_settings_differ_from_the_defaults():
-    same = [name for name in NAMES if getattr(GIVEN, name) == getattr(Settings(), name)]
+    same = [name for name in NAMES if example(name) == getattr(Settings(), name)]
     assert same == []
 
 

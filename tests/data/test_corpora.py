@@ -201,7 +201,7 @@ def test_a_folder_of_empty_text_files_is_refused(write, tmp_path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    names = "toy, sort, induction, positions, babble"
+    names = "toy, sort, induction, positions, babble, reverse, dates"
     with pytest.raises(
         CorpusError, match=rf"missing\.txt: expected {names}, a text file, a folder"
     ):

@@ -22,6 +22,7 @@ from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models import EncoderLanguageModel, LanguageModel
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import to_numpy
+from tests.models.test_decoder import logits_of, with_what_it_needs
 
 TOKEN_IDS = np.array([[2, 3, 4, 5], [6, 7, 0, 0], [1, 8, 9, 0]], "int32")
 
@@ -45,10 +46,10 @@ def optimizer_state(model):
 
 
 @pytest.mark.parametrize("name", models.ZOO)
-def test_the_zoo_holds_language_models(name, tokenizer):
-    model = models.ZOO[name](tokenizer, context_length=3)
-    assert isinstance(model, LanguageModel)
-    assert tuple(model(TOKEN_IDS[:, :3]).shape) == (3, 3, tokenizer.vocabulary_size)
+def test_the_zoo_holds_models_from_tokens_to_logits(name, tokenizer):
+    model = models.ZOO[name](with_what_it_needs(tokenizer, name), context_length=3)
+    assert isinstance(model, LanguageModel) or name == "encoder-decoder"
+    assert logits_of(model, TOKEN_IDS[:, :3]).shape == (3, 3, model.tokenizer.vocabulary_size)
 
 
 # What comes next
