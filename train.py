@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if flags.resume is None:
         settings, _ = parse_settings(argv)
-        folder, source = None, settings.corpus
+        folder = None
     else:
         folder = runs.find_folder(flags.logs or Settings.logs, flags.resume)
         saved, _ = parse_settings(["--config", str(folder / runs.CONFIG)])
@@ -29,19 +29,14 @@ def main(argv: Sequence[str]) -> int:
         if settings == saved and runs.is_finished(folder):
             print(f"{folder} is finished; more --steps or --epochs go on with it")
             return 0
-        source, sha256 = runs.read_corpus_provenance(folder)
-        source = flags.corpus or source
-    corpus = cli.find_corpus(source)
-    if folder is not None and corpus.sha256 != sha256:
-        raise cli.UsageError(
-            f"argument --resume: {source} is not the text that {folder} was begun on, or has "
-            "changed since"
-        )
+    corpus, validation = (
+        find_text(part, settings, flags, folder) for part in ("corpus", "validation")
+    )
 
     cli.import_keras(settings.threads_an_operation)
     from experiments import preparation, reports, training  # only now: they import Keras
 
-    data = preparation.prepare_data(settings, corpus)
+    data = preparation.prepare_data(settings, corpus, validation)
     model = training.build_model(settings, corpus, data)
     reports.print_plan(settings, data, model)
     if flags.dry_run:
@@ -58,6 +53,26 @@ def main(argv: Sequence[str]) -> int:
     going_on = f"; --resume {folder.name} goes on when it can" if folder.exists() else ""
     print(f"train.py: error: {folder}: can't be written ({reason}){going_on}", file=sys.stderr)
     return 1
+
+
+def find_text(part, settings, flags, folder):
+    """The run's corpus or what it is validated on; None where nothing is.
+
+    A run that goes on finds the text where it lay, or where the flag says that it lies now.
+    """
+    source, sha256 = getattr(settings, part), None
+    if source is None:
+        return None
+    if folder is not None:
+        source, sha256 = runs.read_corpus_provenance(folder, part)
+        source = getattr(flags, part) or source
+    text = cli.find_corpus(source, cli.flag_of(part))
+    if folder is not None and text.sha256 != sha256:
+        raise cli.UsageError(
+            f"argument --resume: {source} is not the text that {folder} was begun on, or has "
+            "changed since"
+        )
+    return text
 
 
 def train(settings, data, model, folder) -> int:

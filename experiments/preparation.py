@@ -40,8 +40,13 @@ class Data(NamedTuple):
     source_tokenizer: Tokenizer | None = None
 
 
-def prepare_data(settings: Settings, corpus: Corpus) -> Data:
+def prepare_data(settings: Settings, corpus: Corpus, validation: Corpus | None = None) -> Data:
     """Turns a corpus into a tokenizer, and into what to train on, evaluate and show.
+
+    Args:
+        settings: the run's.
+        corpus: what it trains on, and maybe validates on.
+        validation: what it validates on. Default None: what the settings say.
 
     Raises:
         UsageError: a corpus that leaves nothing to learn or nothing to validate on.
@@ -49,7 +54,7 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
     kind = TOKENIZERS[settings.tokenizer]
     text, held_out = corpus.split(settings.validation_split, at_lines=kind.loses_line_ends)
     if settings.validation is not None:
-        held_out = find_corpus(settings.validation, "--validation")
+        held_out = validation or find_corpus(settings.validation, "--validation")
     if not any(piece.strip() for piece in text.pieces()):
         raise UsageError(
             f"argument --validation-split: {settings.validation_split:g} of {settings.corpus} "
@@ -57,7 +62,8 @@ def prepare_data(settings: Settings, corpus: Corpus) -> Data:
         )
     if text.has_pairs:
         return _prepare_pairs(settings, text, held_out)
-    tokenizer = _tokenizer(settings, settings.tokenizer, text)
+    extra_tokens = models.ZOO[settings.model].extra_tokens
+    tokenizer = _tokenizer(settings, settings.tokenizer, text, extra_tokens)
     training = _training_examples(settings, text, tokenizer)
     if settings.validates:
         evaluation = _evaluation_examples(settings, held_out, tokenizer)
