@@ -11,7 +11,8 @@ from data.examples import Examples, permuted
 from data.token_cache import cached_token_ids
 from data.tokenizer import Tokenizer
 
-MOST_SHAPES = 4  # each is compiled
+MOST_SHAPES = 4
+SHAPE_TOKENS = 25_000  # a shape is compiled, which takes as long as learning from so many tokens
 
 
 class Side(NamedTuple):
@@ -56,8 +57,9 @@ class Pairs(Examples):
     it would have written itself.
 
     Batches hold pairs of similar lengths, in at most four shapes, which are chosen so that padding
-    is least. In each epoch of training every pair comes once: (seed, epoch) shuffle the pairs of a
-    shape and the batches of all.
+    is least; there are fewer shapes where a further one would save little. In each epoch of
+    training every pair comes once: (seed, epoch) shuffle the pairs of a shape and the batches of
+    all.
 
     A pair that is longer than the context is left out.
 
@@ -101,7 +103,7 @@ class Pairs(Examples):
         lengths = np.stack(ends, axis=1) - starts  # (pairs, 2)
         fits = (lengths <= context_length).all(axis=1)
         self.left_out = int(np.sum(~fits))
-        bounds = choose_bounds(lengths[fits], MOST_SHAPES)
+        bounds = choose_bounds(lengths[fits], MOST_SHAPES, SHAPE_TOKENS)
         # By shape, and as they come in the text within one.
         shape_of_each = np.searchsorted(bounds, lengths.max(axis=1))
         order = np.argsort(np.where(fits, shape_of_each, len(bounds)), kind="stable")
@@ -305,7 +307,7 @@ class Pairs(Examples):
         return np.where(np.arange(length) < lengths[:, None], ids, 0).astype("int32")
 
 
-def choose_bounds(lengths: np.ndarray, most: int) -> list[int]:
+def choose_bounds(lengths: np.ndarray, most: int, price: int = 0) -> list[int]:
     """Cuts pairs into groups of similar lengths, so that padding is least.
 
     The length of a pair is that of its longer side. A group is padded to its longest source and
@@ -314,6 +316,7 @@ def choose_bounds(lengths: np.ndarray, most: int) -> list[int]:
     Args:
         lengths: of sources and of targets, (pairs, 2).
         most: how many groups there may be.
+        price: how many tokens of padding a further group must save. Default 0.
 
     Returns:
         The longest pair of each group, from the shortest group to the longest.
@@ -341,7 +344,7 @@ def choose_bounds(lengths: np.ndarray, most: int) -> list[int]:
         cuts.append(np.append(0, options[:, 1:].argmin(axis=0)) if len(values) > 1 else [0])
         better = np.append(np.inf, options[:, 1:].min(axis=0)) if len(values) > 1 else [np.inf]
         best.append(np.array(better))
-    number = int(np.argmin([cost[-1] for cost in best]))
+    number = int(np.argmin([cost[-1] + price * groups for groups, cost in enumerate(best)]))
     bounds, last = [], len(values) - 1
     for cut in [*cuts[:number][::-1], None]:
         bounds.append(int(values[last]))

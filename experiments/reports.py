@@ -6,6 +6,7 @@ from pathlib import Path
 
 import callbacks
 import models
+from data.masked import MaskedTexts
 from data.pairs import Pairs
 from experiments import runs
 from experiments.console import console, make_table
@@ -109,6 +110,8 @@ def print_results(
     _print_figures("validation" if settings.validates else "training", figures)
     if writes_targets(data):
         _print_targets(model, data, figures["best.keras"])
+    elif isinstance(data.evaluation, MaskedTexts):
+        _print_fillings(model, data.samples)
     else:
         _print_predictions(model, data.samples)
     console.print(
@@ -150,8 +153,17 @@ def _print_targets(model, data, best):
     )
     table = make_table("source", "right", "written", texts=3)
     sources, rights = zip(*data.samples, strict=True)
-    for row in zip(sources, rights, model.translate(sources), strict=True):
+    written = model.translate(sources, jit_compile=False)  # to compile it takes longer
+    for row in zip(sources, rights, written, strict=True):
         table.add_row(*row)
+    console.print()
+    console.print(table)
+
+
+def _print_fillings(model, samples):
+    table = make_table("text", "hidden", "filled in", texts=3)
+    for text, hidden in samples:
+        table.add_row(text, hidden, shown_tokens(model.fill(text, 3)[0]))
     console.print()
     console.print(table)
 
@@ -160,9 +172,11 @@ def _print_predictions(model, samples):
     table = make_table("prompt", "followed by", "predicted", texts=3)
     probabilities = model.next_token_probabilities([prompt for prompt, _ in samples])
     for (prompt, expected), row in zip(samples, probabilities, strict=True):
-        predicted = ", ".join(
-            f"{callbacks.visible(token)} {p:.1%}" for token, p in model.top_tokens(row, 3)
-        )
-        table.add_row(prompt, expected, predicted)
+        table.add_row(prompt, expected, shown_tokens(model.top_tokens(row, 3)))
     console.print()
     console.print(table)
+
+
+def shown_tokens(likeliest: list[tuple[str, float]]) -> str:
+    """Tokens and their probabilities on a line."""
+    return ", ".join(f"{callbacks.visible(token)} {p:.1%}" for token, p in likeliest)

@@ -9,7 +9,7 @@ from rapidfuzz.distance import Levenshtein
 from models.beam_search import BeamSearch, Hypothesis, check_beam_search
 
 _MOST_ROWS = 320  # texts side by side, all beams counted
-_MOST_SHAPES = 4  # of sources; each is compiled
+_STEP = 16  # of the lengths that sources are padded to: each is compiled
 
 
 class TargetScores(NamedTuple):
@@ -200,7 +200,7 @@ class Translation:
 
         The last batch of a shape may have more rows than numbers.
         """
-        step = -(-self.context_length // _MOST_SHAPES)
+        step = max(_STEP, -(-self.context_length // 4))
         shapes = np.array([-(-len(ids) // step) for ids in encoded])
         for shape in np.unique(shapes):
             lengths = [len(ids) for ids in encoded]
