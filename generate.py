@@ -1,6 +1,7 @@
 """Continue texts with a saved model: `python generate.py logs/RUN/best.keras "To be"`.
 
-A model of pairs writes a target after each source instead, by a beam search.
+A model of pairs writes a target after each source instead, by a beam search, and a masked one says
+what may stand where a text has [MASK].
 
 `experiments/texts.py` does the work.
 """
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from experiments import cli
 
+MASK = "[MASK]"  # as `data.tokenizer` has it, which takes long to import
 SAMPLING = ("temperature", "top_k", "top_p", "seed")
 SEARCH = ("beams", "length_penalty")
 TARGET_BEAMS = 5
@@ -22,7 +24,8 @@ def make_parser() -> cli.ArgumentParser:
         usage="%(prog)s [-h] MODEL.keras [PROMPT ...] [flags]",
         description="Continue texts with a saved model. Without a prompt, ask for one after the "
         "other (Ctrl-D ends), or read one from standard input where that is no terminal. A model "
-        "of pairs takes sources, from standard input one a line, and prints a target a line.",
+        "of pairs takes sources, from standard input one a line, and prints a target a line. A "
+        "masked model takes texts with gaps, such as 'i [MASK] deep learning', and fills them in.",
         epilog="With --beams the likeliest texts are looked for instead of drawn; with more than "
         "one sample, the best ones come with their scores: log p, of targets divided by the length "
         "penalty. Flags may be written with - or _.",
@@ -33,7 +36,8 @@ def make_parser() -> cli.ArgumentParser:
         nargs="*",
         metavar="PROMPT",
         type=cli.text("a text", _is_text),
-        help="texts to continue, side by side where there are several; or sources",
+        help="texts to continue, side by side where there are several; or sources; or texts with "
+        "[MASK]",
     )
     parser.add_argument(
         "--max-new-tokens",
@@ -80,9 +84,9 @@ def make_parser() -> cli.ArgumentParser:
     parser.add_argument(
         "--num-samples",
         type=cli.number(int, least=1),
-        default=1,
         metavar="N",
-        help="how many texts to make of each prompt, with beams the N best (1)",
+        help="how many texts to make of each prompt, with beams the N best (1); or how many tokens "
+        "for each gap (5)",
     )
     parser.add_argument("--output", metavar="FILE", help="also write the texts to this file")
     return parser
@@ -96,11 +100,13 @@ def main(argv: Sequence[str]) -> int:
     prompts = flags.prompts or ([] if is_interactive else [read_prompt()])
     cli.import_keras()
     from experiments import texts  # only now: it imports Keras
-    from models import EncoderDecoderModel
+    from models import EncoderDecoderModel, MaskedLanguageModel
 
     model = cli.load_model(flags.model)
     if isinstance(model, EncoderDecoderModel):
         write_targets(model, flags, prompts, is_interactive)
+    elif isinstance(model, MaskedLanguageModel):
+        fill_gaps(model, flags, prompts, is_interactive)
     elif is_interactive:
         texts.converse(lambda prompt, number: continue_texts(model, flags, [prompt], number))
     else:
@@ -115,7 +121,13 @@ def continue_texts(model, flags, prompts: Sequence[str], number: int = 0) -> Non
     """
     from experiments import texts
 
+    if any(MASK in prompt for prompt in prompts):
+        raise cli.UsageError(
+            f"argument PROMPT: expected no {MASK}, for the vocabulary of {flags.model} has none; "
+            "--model masked trains a model that fills in what is hidden"
+        )
     length = {"max_new_tokens": flags.max_new_tokens or 200}
+    num_samples = flags.num_samples or 1
     if flags.length_penalty is not None:
         print(
             "generate.py: no text ends by itself, so --length-penalty changes nothing",
@@ -123,29 +135,26 @@ def continue_texts(model, flags, prompts: Sequence[str], number: int = 0) -> Non
         )
     if flags.beams is not None:
         search = {"beams": flags.beams, **length}
-        texts.print_likeliest_texts(model, prompts, flags.num_samples, search, flags.output)
+        texts.print_likeliest_texts(model, prompts, num_samples, search, flags.output)
         return
     sampling = given(flags, SAMPLING) | {"seed": (flags.seed or 0) + number} | length
     if flags.greedy:
         sampling["top_k"] = 1
-    texts.print_texts(model, prompts, flags.num_samples, sampling, flags.output)
+    texts.print_texts(model, prompts, num_samples, sampling, flags.output)
 
 
 def write_targets(model, flags, prompts: Sequence[str], is_interactive: bool) -> None:
     """Writes targets after sources, those on the command line or the lines of standard input."""
     from experiments import texts
 
-    for name in given(flags, SAMPLING):
-        raise cli.UsageError(
-            f"argument {cli.flag_of(name)}: expected a model that continues texts, but "
-            f"{flags.model} writes targets, the likeliest ones"
-        )
+    refuse(flags, SAMPLING, "writes targets, the likeliest ones")
     search = {"beams": 1 if flags.greedy else TARGET_BEAMS} | given(flags, SEARCH)
     search |= given(flags, ["max_new_tokens"])
-    check_number_of_samples(flags.num_samples, search["beams"])
+    num_samples = flags.num_samples or 1
+    check_number_of_samples(num_samples, search["beams"])
 
     def write(sources, **names):
-        texts.print_targets(model, sources, flags.num_samples, search, flags.output, **names)
+        texts.print_targets(model, sources, num_samples, search, flags.output, **names)
 
     if is_interactive:
         texts.converse(lambda source, number: write([source]), "source")
@@ -155,9 +164,36 @@ def write_targets(model, flags, prompts: Sequence[str], is_interactive: bool) ->
         write(prompts[0].split("\n"), name=lambda number: f"standard input: line {number + 1}")
 
 
+def fill_gaps(model, flags, prompts: Sequence[str], is_interactive: bool) -> None:
+    """Says what may stand in the gaps of texts."""
+    from experiments import texts
+
+    refuse(flags, (*SAMPLING, *SEARCH, "max_new_tokens", "greedy"), "fills in what is hidden")
+
+    def fill(prompts):
+        texts.print_fillings(model, prompts, flags.num_samples or 5, flags.output)
+
+    if is_interactive:
+        texts.converse(lambda text, number: fill([text]), "text with [MASK]")
+    else:
+        fill(prompts)
+
+
+def refuse(flags, names: Sequence[str], does: str) -> None:
+    """Raises a UsageError for the first of some flags, which the model can do nothing with."""
+    for name in given(flags, names):
+        raise cli.UsageError(
+            f"argument {cli.flag_of(name)}: expected a model that continues texts, but "
+            f"{flags.model} {does}"
+        )
+
+
 def given(flags, names: Sequence[str]) -> dict:
     """Those of some flags that are given."""
-    return {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
+    values = {name: getattr(flags, name) for name in names}
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }
 
 
 def check_flags(flags) -> None:
@@ -165,13 +201,13 @@ def check_flags(flags) -> None:
     cli.check_model_path(flags.model)
     cli.check_output_path("--output", flags.output)
     for alone, others in (("greedy", (*SAMPLING, "beams")), ("beams", SAMPLING)):
-        for name, value in given(flags, others).items() if getattr(flags, alone) else ():
+        for name, value in given(flags, others if getattr(flags, alone) else ()).items():
             raise cli.UsageError(
                 f"argument --{alone}: expected no {cli.flag_of(name)} beside it, got {value}"
             )
     if flags.beams is not None:
-        check_number_of_samples(flags.num_samples, flags.beams)
-    if flags.greedy and flags.num_samples > 1:
+        check_number_of_samples(flags.num_samples or 1, flags.beams)
+    if flags.greedy and (flags.num_samples or 1) > 1:
         raise cli.UsageError(
             "argument --greedy: expected one sample, for all would be equal, got "
             f"--num-samples {flags.num_samples}"

@@ -10,6 +10,7 @@ from callbacks.early_stopping import EarlyStopping
 from callbacks.event_writer import EventWriter
 from callbacks.hparams import write_hparams
 from callbacks.progress_bar import ProgressBar
+from callbacks.sample_fillings import SampleFillings
 from callbacks.sample_predictions import SamplePredictions
 from callbacks.sample_targets import SampleTargets
 from callbacks.scalars import Scalars
@@ -30,6 +31,7 @@ __all__ = [
     "EarlyStopping",
     "EventWriter",
     "ProgressBar",
+    "SampleFillings",
     "SamplePredictions",
     "SampleTargets",
     "Scalars",

@@ -92,14 +92,14 @@ class Examples:
             (batch_size, T). What does not count has weight 0.
         """
         steps = (first_step, np.iinfo("int64").max)
-        return _batches(self._random_batch(batch_size, seed), batch_size, *steps)
+        return batches(self._random_batch(batch_size, seed), batch_size, *steps)
 
     def evaluation_batches(self, batch_size: int):
         """A `tf.data.Dataset` of everything once, in order, in batches as `training_batches`'s.
 
         The last batch is filled up with padding of weight 0.
         """
-        return _batches(self._batch_in_order(), batch_size, 0, self.steps_per_epoch(batch_size))
+        return batches(self._batch_in_order(), batch_size, 0, self.steps_per_epoch(batch_size))
 
     def _lines(self, corpus, tokenizer):
         return known_lines(corpus, tokenizer, self.context_length) or self.sequences()
@@ -138,7 +138,8 @@ def each_once(write_out: Callable, count: int, batch_size: int, seed: int) -> Ca
     return batch
 
 
-def _batches(batch_at, batch_size, first_step, end):
+def batches(batch_at: Callable, batch_size: int, first_step: int, end: int):
+    """A `tf.data.Dataset` of the batches that a function makes of their places."""
     import tensorflow as tf
 
     @tf.autograph.experimental.do_not_convert  # there is nothing to: no `if`, no loop

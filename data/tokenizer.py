@@ -14,6 +14,8 @@ from tokenizers.normalizers import Lowercase, Sequence
 from tokenizers.pre_tokenizers import ByteLevel, Split, WhitespaceSplit
 from tokenizers.trainers import BpeTrainer
 
+MASK = "[MASK]"  # the special token that stands for a hidden one
+
 
 class Tokenizer:
     """A vocabulary of pieces of text, and the rule that splits a text into pieces.
@@ -115,12 +117,16 @@ class Tokenizer:
                 yield np.array(token_ids, "int32")
 
     def decode(self, token_ids: Iterable[int]) -> str:
-        """The text of these ids; of special tokens [UNK] alone is shown."""
+        """The text of these ids; of special tokens [UNK] and [MASK] alone are shown."""
         return self.separator.join(self.tokens(self._shown(token_ids)))
 
     def _shown(self, token_ids):
-        end = 2 + len(self.pieces)
-        return (id_ for id_ in token_ids if self.padding_id < id_ < end)
+        end = 2 + len(self.pieces)  # what comes after has no text, but for what stands for one
+        return (
+            id_
+            for id_ in token_ids
+            if self.padding_id < id_ and (id_ < end or self.vocabulary[id_] == MASK)
+        )
 
     def continuation(self) -> Callable[[Iterable[int]], str]:
         """A function that decodes what is added to a text, again and again, some ids at a time."""
@@ -346,6 +352,7 @@ class BPETokenizer(Tokenizer):
         self.vocabulary = tuple(token.decode(errors="backslashreplace") for token in self._bytes)
         self.pieces = list(self.vocabulary[len(self.special_tokens) :])
         self.vocabulary += self.extra_tokens
+        self._bytes += [token.encode() for token in self.extra_tokens]
         # The special tokens are not among its ids: no text can spell them.
         self._tokenizer = tokenizers.Tokenizer(BPE(ids, pairs))
         self._tokenizer.pre_tokenizer = self.pre_tokenizer

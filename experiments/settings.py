@@ -35,8 +35,8 @@ class Settings(Architecture):
         "encoder",
         "encoder: predicts the word after a whole prefix; decoder: reads from left to right and "
         "predicts at every position; encoder-decoder: writes a target after a source, and is what "
-        "pairs are for",
-        ("encoder", "decoder", "encoder-decoder"),
+        "pairs are for; masked: fills in what is hidden in a text",
+        ("encoder", "decoder", "encoder-decoder", "masked"),
         group="model",
     )
     corpus: str = _data(
@@ -299,10 +299,10 @@ PAIRS_DEFAULTS = {
     "num_heads": 4,
     "dff": 256,
     "epochs": 10,
-    "learning_rate": 2e-3,
-    "warmup_steps": 200,
     "decay": "cosine",
 }
+MASKED_DEFAULTS = {"tie_embeddings": True}
+MASKED_TOY_DEFAULTS = {"epochs": 2000, "learning_rate": 5e-3, "decay": "linear", "dropout": 0.0}
 BUILT_IN_PAIRS_DEFAULTS = {"tokenizer": "char", "context_length": 40}
 SMALLEST_BPE_VOCABULARY = 258  # the 256 bytes and two special tokens
 
@@ -316,8 +316,9 @@ def make_parser() -> ArgumentParser:
         "second for any other. With --tokenizer char, with bpe and another corpus than toy, or "
         "with --corpus induction, --context-length is 64. Pairs have defaults of their own: "
         "--model encoder-decoder (which alone means --corpus reverse), --tokenizer bpe (char for "
-        "those that are built in), " + _flags_of(PAIRS_DEFAULTS) + ". Flags may be written with - "
-        "or _.",
+        "those that are built in), " + _flags_of(PAIRS_DEFAULTS) + ". --model masked has "
+        "--tie-embeddings, and on the toy " + _flags_of(MASKED_TOY_DEFAULTS) + ". Flags may be "
+        "written with - or _.",
     )
     titles = dict.fromkeys(field.metadata["group"] for field in FIELDS.values())
     groups = {title: parser.add_argument_group(title) for title in titles}
@@ -394,6 +395,8 @@ def _defaults(given: dict) -> dict:
         defaults |= LONG_DEFAULTS
     if holds_pairs(corpus):
         defaults |= PAIRS_DEFAULTS | (BUILT_IN_PAIRS_DEFAULTS if corpus in BUILT_IN else {})
+    if given.get("model") == "masked":
+        defaults |= MASKED_DEFAULTS | (MASKED_TOY_DEFAULTS if corpus == "toy" else {})
     if "validation" in given:
         defaults["validation_split"] = 0.0
     return defaults

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments.cli import UsageError, write_text
-from models import EncoderDecoderModel, LanguageModel
+from experiments.reports import shown_tokens
+from models import EncoderDecoderModel, LanguageModel, MaskedLanguageModel
 
 _AT_A_TIME = 1000  # sources, between two steps of the progress bar
 
@@ -145,6 +146,31 @@ def print_targets(
             f"limit (see --max-new-tokens), the first of them that of {endless[0]!r}",
             stacklevel=2,
         )
+
+
+def print_fillings(
+    model: MaskedLanguageModel, prompts: Sequence[str], k: int, output: str | None = None
+) -> None:
+    """Prints each text, and for each of its gaps a line with the tokens that fit best.
+
+    Args:
+        model: the model.
+        prompts: texts with `[MASK]`.
+        k: how many tokens for each gap.
+        output: a file to write the same to. Default None: none.
+
+    Raises:
+        UsageError: a text without a gap, or one that can't be read, or a file that can't be
+            written.
+    """
+    lines = []
+    for prompt in prompts:
+        try:
+            found = model.fill(prompt, k)
+        except ValueError as error:
+            raise UsageError(f"argument PROMPT: {error}") from error
+        lines += [prompt, *(f"  {shown_tokens(likeliest)}" for likeliest in found)]
+    _print_lines(lines, output)
 
 
 def converse(answer: Callable[[str, int], None], name: str = "prompt") -> None:

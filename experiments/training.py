@@ -15,6 +15,7 @@ import numpy as np
 import callbacks
 import models
 from data.corpora import Corpus
+from data.masked import MaskedTexts
 from data.pairs import Pairs
 from experiments import runs
 from experiments.cli import UsageError
@@ -257,6 +258,9 @@ def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
     return interrupt.stopped_by, None
 
 
+_SAMPLES = {Pairs: callbacks.SampleTargets, MaskedTexts: callbacks.SampleFillings}
+
+
 def make_callbacks(
     settings: Settings,
     data: Data,
@@ -291,7 +295,7 @@ def make_callbacks(
             folder / "best.keras", evaluation_data, epochs, log_dir=scalars.validation
         )
     writes_targets = isinstance(data.evaluation, Pairs)
-    samples = callbacks.SampleTargets if writes_targets else callbacks.SamplePredictions
+    samples = _SAMPLES.get(type(data.evaluation), callbacks.SamplePredictions)
     # A checkpoint holds their states in this order.
     watchers = [
         *([callbacks.AveragedWeights()] if settings.average else []),

@@ -15,6 +15,7 @@ from models.decoder import DecoderLanguageModel
 from models.encoder import EncoderLanguageModel
 from models.encoder_decoder import EncoderDecoderModel
 from models.language_model import LanguageModel
+from models.masked import MaskedLanguageModel
 from models.transformer import TransformerLanguageModel
 from models.zoo_model import ZooModel
 
@@ -22,6 +23,7 @@ ZOO = {
     "encoder": EncoderLanguageModel,
     "decoder": DecoderLanguageModel,
     "encoder-decoder": EncoderDecoderModel,
+    "masked": MaskedLanguageModel,
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "EncoderDecoderModel",
     "EncoderLanguageModel",
     "LanguageModel",
+    "MaskedLanguageModel",
     "TransformerLanguageModel",
     "ZooModel",
 ]

@@ -106,6 +106,7 @@ class EncoderDecoderModel(Translation, ZooModel):
     """
 
     objective = "pairs"  # of `data.objectives`
+    extra_tokens = (BEGIN, END)
 
     def __init__(
         self,

@@ -44,14 +44,20 @@ class Inspection:
         if isinstance(texts, str) or not len(texts):
             raise ValueError(f"`texts` must be a list of at least one text. Received: {texts!r}.")
         encoded = [self.prompts.encode(text) for text in texts]
+        last = np.array([len(ids) - 1 for ids in encoded])
+        return self._probabilities(encoded, last)
+
+    def _probabilities(self, encoded, places=None):
+        """Of each token of the vocabulary at every place, (B, T, V); or at one of each, (B, V)."""
         # One shape for every prompt, so that the compiled function is made once.
         token_ids = np.full((len(encoded), self.context_length), self.tokenizer.padding_id, "int32")
         for row, ids in zip(token_ids, encoded, strict=True):
             row[: len(ids)] = ids
         logits = self._logits(token_ids)  # (B, T, V)
-        last = np.array([len(ids) - 1 for ids in encoded])
-        last_logits = logits[np.arange(len(encoded)), last].astype("float32")  # (B, V)
-        unnormalised = np.exp(last_logits - last_logits.max(axis=-1, keepdims=True))
+        if places is not None:
+            logits = logits[np.arange(len(encoded)), places]
+        logits = logits.astype("float32")
+        unnormalised = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return unnormalised / unnormalised.sum(axis=-1, keepdims=True)
 
     def predict_next(self, text: str, k: int = 5) -> list[tuple[str, float]]:
@@ -79,10 +85,19 @@ class Inspection:
         (probabilities,) = self.next_token_probabilities([text])
         return self.top_tokens(probabilities, k)
 
-    def top_tokens(self, probabilities: np.ndarray, k: int) -> list[tuple[str, float]]:
-        """The k likeliest tokens of one row of probabilities, (V,), padding left out."""
+    def top_tokens(
+        self, probabilities: np.ndarray, k: int, left_out: Sequence[int] | None = None
+    ) -> list[tuple[str, float]]:
+        """The k likeliest tokens of one row of probabilities, (V,).
+
+        Args:
+            probabilities: of each token.
+            k: how many.
+            left_out: ids that are not among them. Default None: padding.
+        """
         ranked = np.argsort(-probabilities, kind="stable")
-        ranked = ranked[ranked != self.tokenizer.padding_id][:k]
+        left_out = [self.tokenizer.padding_id] if left_out is None else left_out
+        ranked = ranked[~np.isin(ranked, left_out)][:k]
         tokens = self.tokenizer.tokens(ranked)
         return list(zip(tokens, probabilities[ranked].tolist(), strict=True))
 

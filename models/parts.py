@@ -124,7 +124,10 @@ def make_final_norm(
     a: Architecture, dtype=None, name: str = "final_norm"
 ) -> keras.layers.Layer | None:
     """The normalisation after the last layer; None where each layer ends with its own."""
-    if a.norm_placement == "post":
-        return None
+    return None if a.norm_placement == "post" else make_norm(a, dtype, name)
+
+
+def make_norm(a: Architecture, dtype=None, name: str | None = None) -> keras.layers.Layer:
+    """A normalisation of the kind that the layers have."""
     kind = keras.layers.RMSNormalization if a.norm == "rms" else keras.layers.LayerNormalization
     return kind(epsilon=1e-6, name=name, dtype=dtype)

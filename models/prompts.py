@@ -1,5 +1,6 @@
 """Texts as a language model reads them: token ids, with a word about what it does not know."""
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -14,12 +15,20 @@ class Prompts:
         tokenizer: the model's.
         context_length: how many tokens the model reads.
         name: what errors call such a text. Default "prompt".
+        gap: one of the tokenizer's extra tokens that a text may spell. Default None: none.
     """
 
-    def __init__(self, tokenizer: Tokenizer, context_length: int, name: str = "prompt"):
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        context_length: int,
+        name: str = "prompt",
+        gap: str | None = None,
+    ):
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.name = name
+        self.gap = gap
         self._warned_of = {"[unk]"}  # pieces that need no warning, or no second one
 
     def encode(self, text: str) -> list[int]:
@@ -70,7 +79,12 @@ class Prompts:
         return token_ids
 
     def _encode(self, text):
-        token_ids = self.tokenizer.encode(text)
+        token_ids = []
+        for part in self._parts(text):
+            is_gap = part == self.gap
+            token_ids += (
+                [self.tokenizer.special_id(part)] if is_gap else self.tokenizer.encode(part)
+            )
         if not token_ids:
             piece = self.tokenizer.pieces_name.removesuffix("s")
             raise ValueError(f"The {self.name} must hold at least one {piece}. Received: {text!r}.")
@@ -78,8 +92,15 @@ class Prompts:
 
     def _unknown(self, text, token_ids):
         """What the vocabulary lacks of a text, each piece once, in their order."""
-        pieces = zip(self.tokenizer.split(text), token_ids, strict=True)
-        return list(dict.fromkeys(p for p, id_ in pieces if id_ == self.tokenizer.unknown_id))
+        pieces = []
+        for part in self._parts(text):
+            pieces += [part] if part == self.gap else self.tokenizer.split(part)
+        of_each = zip(pieces, token_ids, strict=True)
+        return list(dict.fromkeys(p for p, id_ in of_each if id_ == self.tokenizer.unknown_id))
+
+    def _parts(self, text):
+        """The text, cut at its gaps, which are parts of their own."""
+        return [text] if self.gap is None else re.split(f"({re.escape(self.gap)})", text)
 
 
 def _stacklevel_outside_this_folder() -> int:

@@ -12,82 +12,7 @@ from models.language_model import LanguageModel
 from models.parts import make_encoder_layer, make_final_norm, make_positions
 
 
-class TransformerLanguageModel(LanguageModel):
-    """What the encoder and the decoder of the zoo share: everything but who may look at whom.
-
-        token ids -> embedding * sqrt(D) -> + positions -> dropout
-                  -> num_layers x TransformerEncoderLayer -> logits
-
-    With `norm_placement="pre"` one more normalisation comes before the logits.
-
-    Args:
-        tokenizer: one of `data.tokenizer`; its vocabulary sets V.
-        context_length: the longest text that the model reads, in tokens. A positive integer.
-        provenance: where the model comes from; saved with it. Default None: an empty dict.
-        dtype: Keras dtype policy of all layers, such as "mixed_bfloat16". Default None: Keras's
-            global policy.
-        name: Keras's name for the model. Default None: made by Keras.
-        switches: all others of `architecture.Architecture`, such as `num_layers=4`; each becomes an
-            attribute, too.
-
-    Call arguments:
-        token_ids: integers, (B, T), T at most `context_length`.
-
-    Returns:
-        Logits, (B, T, V).
-
-    Attributes:
-        read: the model's forward pass, the one that its graph was made by, for tokens that come
-            after those in some caches.
-
-    Raises:
-        ValueError: an argument out of its range.
-    """
-
-    is_causal: bool
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        context_length: int,
-        provenance: dict | None = None,
-        dtype=None,
-        name: str | None = None,
-        **switches,
-    ):
-        architecture = Architecture(context_length=context_length, **switches)
-        policy = keras.dtype_policies.get(dtype)
-        stack = _Stack(architecture, tokenizer, self.is_causal, policy)
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")  # (B, T)
-        logits, attention_scores = stack.read(token_ids)
-        super().__init__(
-            token_ids, logits, attention_scores, tokenizer, context_length, provenance, name
-        )
-        self.architecture = architecture
-        for switch, value in dataclasses.asdict(architecture).items():
-            setattr(self, switch, value)
-        self.dtype_policy = policy
-        self.read = stack.read
-
-    @property
-    def can_cache(self) -> bool:
-        """Whether a token's keys and values stay as they are when the text grows."""
-        return self.is_causal
-
-    def empty_caches(self, batch_size: int) -> list[KeyValueCache]:
-        """For each layer a cache with room for a whole context."""
-        layers = [self.get_layer(f"encoder_layer_{n + 1}") for n in range(self.num_layers)]
-        return [layer.empty_cache(batch_size, self.context_length) for layer in layers]
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            **dataclasses.asdict(self.architecture),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-        }
-
-
-class _Stack:
+class Stack:
     """The layers of a language model, from token ids to logits.
 
     They are no attributes of the model: Keras would save their weights under these names, where
@@ -161,6 +86,84 @@ class _Stack:
             attention_scores.append(scores)
         if self.final_norm is not None:
             x = self.final_norm(x)
-        if self.logits is None:
-            return self.embedding(x, reverse=True), attention_scores
-        return self.logits(x), attention_scores  # (B, T, V)
+        return self.predict(x), attention_scores
+
+    def predict(self, x):
+        """The logits, (B, T, V), of what the layers made of texts."""
+        return self.embedding(x, reverse=True) if self.logits is None else self.logits(x)
+
+
+class TransformerLanguageModel(LanguageModel):
+    """What the encoder and the decoder of the zoo share: everything but who may look at whom.
+
+        token ids -> embedding * sqrt(D) -> + positions -> dropout
+                  -> num_layers x TransformerEncoderLayer -> logits
+
+    With `norm_placement="pre"` one more normalisation comes before the logits.
+
+    Args:
+        tokenizer: one of `data.tokenizer`; its vocabulary sets V.
+        context_length: the longest text that the model reads, in tokens. A positive integer.
+        provenance: where the model comes from; saved with it. Default None: an empty dict.
+        dtype: Keras dtype policy of all layers, such as "mixed_bfloat16". Default None: Keras's
+            global policy.
+        name: Keras's name for the model. Default None: made by Keras.
+        switches: all others of `architecture.Architecture`, such as `num_layers=4`; each becomes an
+            attribute, too.
+
+    Call arguments:
+        token_ids: integers, (B, T), T at most `context_length`.
+
+    Returns:
+        Logits, (B, T, V).
+
+    Attributes:
+        read: the model's forward pass, the one that its graph was made by, for tokens that come
+            after those in some caches.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    is_causal: bool
+    stack = Stack
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        context_length: int,
+        provenance: dict | None = None,
+        dtype=None,
+        name: str | None = None,
+        **switches,
+    ):
+        architecture = Architecture(context_length=context_length, **switches)
+        policy = keras.dtype_policies.get(dtype)
+        stack = self.stack(architecture, tokenizer, self.is_causal, policy)
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")  # (B, T)
+        logits, attention_scores = stack.read(token_ids)
+        super().__init__(
+            token_ids, logits, attention_scores, tokenizer, context_length, provenance, name
+        )
+        self.architecture = architecture
+        for switch, value in dataclasses.asdict(architecture).items():
+            setattr(self, switch, value)
+        self.dtype_policy = policy
+        self.read = stack.read
+
+    @property
+    def can_cache(self) -> bool:
+        """Whether a token's keys and values stay as they are when the text grows."""
+        return self.is_causal
+
+    def empty_caches(self, batch_size: int) -> list[KeyValueCache]:
+        """For each layer a cache with room for a whole context."""
+        layers = [self.get_layer(f"encoder_layer_{n + 1}") for n in range(self.num_layers)]
+        return [layer.empty_cache(batch_size, self.context_length) for layer in layers]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            **dataclasses.asdict(self.architecture),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }

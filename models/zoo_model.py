@@ -24,9 +24,14 @@ class ZooModel(AtomicSaving, keras.Model):
             can hold. It is saved with the model. Default None: an empty dict.
         name: Keras's name for the model. Default None: made by Keras.
 
+    Attributes:
+        extra_tokens: what the tokenizer must have beside its pieces.
+
     Raises:
         ValueError: a `context_length` that is no positive integer.
     """
+
+    extra_tokens: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -49,6 +54,20 @@ class ZooModel(AtomicSaving, keras.Model):
         Keras would put `torch.compile` in its place.
         """
         super().compile_from_config({**config, "jit_compile": config["jit_compile"] and has_xla()})
+
+    def translate(self, *_, **__):
+        """Only asked of an encoder-decoder: see `EncoderDecoderModel.translate`."""
+        raise ValueError(
+            "`translate` needs an encoder-decoder, trained on pairs. "
+            f"Received: a model {self.name}."
+        )
+
+    def fill(self, *_, **__):
+        """Only asked of a masked model: see `MaskedLanguageModel.fill`."""
+        raise ValueError(
+            "`fill` needs a masked model, whose vocabulary has [MASK]. "
+            f"Received: a model {self.name}."
+        )
 
     def get_config(self):
         return {

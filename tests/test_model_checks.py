@@ -19,6 +19,7 @@ from models import (
     DecoderLanguageModel,
     EncoderDecoderModel,
     EncoderLanguageModel,
+    MaskedLanguageModel,
     TransformerLanguageModel,
 )
 
@@ -40,8 +41,8 @@ def make(tokenizer):
     def make(class_, **switches):
         keras.utils.set_random_seed(4)
         own = tokenizer
-        if class_ is EncoderDecoderModel:
-            own = tokenizer.with_extra_tokens("[BEGIN]", "[END]")
+        if class_.extra_tokens:
+            own = tokenizer.with_extra_tokens(*class_.extra_tokens)
         return class_(own, **{"context_length": 6, "num_layers": 1, **switches})
 
     return make
@@ -57,6 +58,7 @@ def make(tokenizer):
         (EncoderDecoderModel, {"dtype": "mixed_bfloat16", **MODERN}),
         (EncoderDecoderModel, {"position": "alibi", "convolution": "both"}),
         (EncoderDecoderModel, {"context_length": 1}),
+        (MaskedLanguageModel, MODERN),
     ],
 )
 def test_sound_models_pass(make, class_, switches):

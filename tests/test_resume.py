@@ -131,6 +131,62 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(logs):
     assert not list(folder.glob(".*"))
 
 
+# The same for models that read something else, one small file each.
+LETTERS = "".join(f"{a}{b}{c}\t{c}{b}{a}\n" for a in "abcde" for b in "abcde" for c in "abcde")
+OTHERS = {
+    "encoder-decoder": [
+        "--model",
+        "encoder-decoder",
+        "--label-smoothing",
+        "0.1",
+        "--beta-2",
+        "0.9",
+    ],
+    "masked": ["--model", "masked", "--optimizer", "muon"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", OTHERS)
+def test_other_models_go_on_as_if_they_had_not_been_killed(model, tmp_path):
+    pairs, validation = tmp_path / "pairs.tsv", tmp_path / "other.tsv"
+    pairs.write_text(LETTERS)
+    validation.write_text("fab\tbaf\need\tdee\ndae\tead\n".replace("f", "e"))
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    of_text = ["--corpus", text, "--tokenizer", "char", "--context-length", "16"]
+    of_pairs = ["--corpus", pairs, "--validation", validation, "--tokenizer", "char"]
+    flags = [
+        *(of_text if model == "masked" else of_pairs),
+        *OTHERS[model],
+        *("--layers", 1, "--heads", 2, "--d-model", 16, "--dff", 32, "--dropout", 0.3),
+        *("--steps", 90, "--eval-every", 10, "--batch-size", 8, "--warmup-steps", 5),
+        *("--average", 0.8, "--jit", "off", "--logs", tmp_path),
+    ]
+    result = run_script("train.py", *flags, "--run-name", "whole")
+    assert result.returncode == 0, result.stderr
+    process = start(*flags, "--run-name", "cut")
+    wait_until(lambda: progress(tmp_path / "cut") >= 40, process)
+    kill(process)
+    assert 40 <= progress(tmp_path / "cut") < 90
+    result = run_script(PROJECT / "train.py", "--logs", tmp_path, "--resume", "cut", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ("best.keras", "last.keras"):
+        whole, cut = (saved_numbers(tmp_path / run / name) for run in ("whole", "cut"))
+        for expected, number in zip(whole, cut, strict=True):
+            np.testing.assert_array_equal(number, expected)
+    whole, cut = (
+        json.loads((tmp_path / run / runs.RESULTS).read_text()) for run in ("whole", "cut")
+    )
+    assert whole == cut
+
+    if model == "encoder-decoder":
+        validation.write_text("abc\tcba\n")
+        result = run_script("train.py", "--logs", tmp_path, "--resume", "cut", "--steps", 99)
+        assert result.returncode == 2
+        assert "other.tsv is not the text that" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def earlier_run(tmp_path_factory):
     """The folder of a run that an earlier version began, and this one ended."""

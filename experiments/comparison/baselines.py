@@ -11,7 +11,8 @@ from experiments.settings import parse_settings
 def key_of(variant: Variant) -> str:
     """Equal for variants of which the same is known."""
     s = variant.settings
-    context = s.context_length if s.model == "encoder" else None  # lines are cut to it
+    # Lines are cut to it, and texts into pieces.
+    context = s.context_length if s.model in ("encoder", "masked") else None
     return f"{_tokens_of(variant)} {context}"
 
 
@@ -52,7 +53,8 @@ def measure(arguments: Sequence[str]) -> dict:
 
     Returns:
         "tokens" that are predicted, and the "characters" that they cover; the mean loss in nats of
-        "uniform" guessing and of the "n-grams" of orders 1 to 6.
+        "uniform" guessing and of the "n-grams" of orders 1 to 6, none of them for a masked model,
+        which reads on both sides.
     """
     from experiments import preparation  # only now: it imports Keras
 
@@ -68,5 +70,5 @@ def measure(arguments: Sequence[str]) -> dict:
         "tokens": data.evaluation.count,
         "characters": sum(len(piece) + len(tokenizer.separator) for piece in pieces),
         "uniform": uniform,
-        "n-grams": ngrams,
+        "n-grams": [] if settings.model == "masked" else ngrams,
     }

@@ -146,7 +146,9 @@ def name_of(results: Results, row: Row) -> str:
 def _is_beaten(results: Results, row: Row) -> bool:
     """Whether a trigram model is better."""
     known = known_of(results.study, row.variant)
-    return known is not None and bool(row.runs) and known["n-grams"][TRIGRAM - 1] < mean_of(row)
+    if known is None or not row.runs or not known["n-grams"]:
+        return False
+    return known["n-grams"][TRIGRAM - 1] < mean_of(row)
 
 
 # A column's title, and the text of its cells.

@@ -55,7 +55,7 @@ def make(tokenizer, model="decoder", **variant):
 
 def with_what_it_needs(tokenizer, model):
     """A tokenizer with the extra tokens of a model."""
-    extra = {"encoder-decoder": ("[BEGIN]", "[END]")}.get(model)
+    extra = ZOO[model].extra_tokens
     return tokenizer.with_extra_tokens(*extra) if extra else tokenizer
 
 
