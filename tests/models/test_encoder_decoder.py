@@ -1,0 +1,148 @@
+"""The encoder-decoder: who sees what, with every switch, cached and saved."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from data.tokenizer import CharTokenizer
+from models import EncoderDecoderModel
+from tests.conftest import run_script
+from tests.layers.layer_checks import randomize, to_numpy
+from tests.models.test_decoder import VARIANTS, name_of
+
+LETTERS = CharTokenizer("abcdefgh").with_extra_tokens("[BEGIN]", "[END]")
+PHONES = CharTokenizer("ABC").with_extra_tokens("[BEGIN]", "[END]")
+SOURCES = np.array([[2, 3, 4, 11, 0], [9, 8, 7, 6, 11]], "int32")
+TARGETS = np.array([[5, 2, 3, 0, 0], [5, 4, 4, 2, 3]], "int32")
+FEW = VARIANTS[::3]
+
+
+def make(source_tokenizer=LETTERS, tokenizer=PHONES, **variant):
+    keras.utils.set_random_seed(3)
+    arguments = {"context_length": 8, "d_model": 8, "num_layers": 2, "dff": 12, **variant}
+    model = EncoderDecoderModel(tokenizer, source_tokenizer=source_tokenizer, **arguments)
+    randomize(model)
+    return model
+
+
+def logits_of(model, sources=SOURCES, targets=TARGETS):
+    return to_numpy(model({"source_ids": sources, "target_ids": targets}))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_padding_changes_no_logit_and_no_prediction(variant):
+    model = make(**variant)
+    together = logits_of(model)[0, :3]  # beside a longer source and a longer target
+    alone = logits_of(model, SOURCES[:1, :4], TARGETS[:1, :3])[0]
+    padded = logits_of(model, np.pad(SOURCES, ((0, 0), (0, 3))), np.pad(TARGETS, ((0, 0), (0, 3))))
+    for other in (together, padded[0, :3]):
+        np.testing.assert_allclose(other, alone, rtol=0, atol=1e-5 * max(1, np.abs(alone).max()))
+        assert (other.argmax(axis=-1) == alone.argmax(axis=-1)).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
+def test_later_tokens_of_a_target_change_nothing_and_every_token_of_a_source_does(variant):
+    model = make(**variant)
+    logits = logits_of(model)
+    for place in range(1, 5):
+        targets = TARGETS.copy()
+        targets[:, place] = 3 - (targets[:, place] == 3)
+        np.testing.assert_array_equal(
+            logits_of(model, targets=targets)[:, :place], logits[:, :place]
+        )
+    for place in range(5):  # also at [BEGIN], which is read first
+        sources = SOURCES[1:].copy()
+        sources[0, place] = 2
+        other = logits_of(model, sources, TARGETS[1:])
+        assert (np.abs(other - logits[1:]).max(axis=-1) > 0).all()
+
+
+@pytest.mark.parametrize("variant", FEW, ids=name_of)
+def test_cross_attention_never_looks_at_padding(variant):
+    model = make(**variant)
+    memory, mask, encoder = model.encode(SOURCES)
+    _, decoder, cross = model.decode(TARGETS, memory, mask)
+    for scores in map(to_numpy, [*encoder, *cross]):
+        assert (scores[0, ..., 4] == 0).all()
+        assert (scores[1, ..., 4] > 0).all()
+    for scores in map(to_numpy, decoder):
+        assert (np.triu(scores, k=1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("variant", "beams"), list(zip(VARIANTS, itertools.cycle([1, 3]), strict=False))
+)
+def test_with_caches_the_targets_are_those_without(variant, beams):
+    model = make(**variant)
+    sources = ["abc", "h", "gfedcba"]
+    jit_compile = keras.backend.backend() == "jax"
+    cached, uncached = (
+        model.beam_search(sources, beams, use_cache=use_cache, jit_compile=jit_compile)
+        for use_cache in (True, False)
+    )
+    for one, other in zip(cached, uncached, strict=True):
+        assert [text for text, *_ in one] == [text for text, *_ in other]
+        np.testing.assert_allclose([s for _, s, _ in one], [s for _, s, _ in other], rtol=1e-4)
+
+
+def test_one_vocabulary_is_one_embedding():
+    shared, apart = make(None, LETTERS), make(LETTERS, LETTERS)
+    names = [[w.path for w in m.weights if "embedding" in w.path] for m in (shared, apart)]
+    assert [len(of_one) for of_one in names] == [1, 2]
+    assert shared.count_params() == apart.count_params() - 12 * 8
+    tied = make(None, LETTERS, tie_embeddings=True)
+    assert tied.count_params() == shared.count_params() - (12 * 8 + 12)
+    assert "source_tokenizer" not in shared.get_config()
+
+
+@pytest.mark.parametrize("source_tokenizer", [None, LETTERS])
+def test_a_saved_model_gives_the_same_logits_in_another_process(tmp_path, source_tokenizer):
+    tokenizer = LETTERS if source_tokenizer is None else PHONES
+    model = make(source_tokenizer, tokenizer, position="rotary", convolution="both")
+    model.save(tmp_path / "model.keras")
+    inputs = {"source_ids": SOURCES, "target_ids": TARGETS}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    script = (
+        "import sys, numpy as np, keras, models\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
+        "logits = model(dict(np.load(sys.argv[1] + '/inputs.npz')))\n"
+        "np.save(sys.argv[1] + '/logits.npy', keras.ops.convert_to_numpy(logits))\n"
+        "print(model.translate('abc'), model.source_tokenizer.vocabulary_size)\n"
+    )
+    result = run_script("-c", script, tmp_path)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), logits_of(model))
+    assert result.stdout.splitlines()[-1] == f"{model.translate('abc')} 12"
+
+
+def test_attention_has_tokens_for_its_axes():
+    found = make().attention("abc", "CBA")
+    assert found.source == ["a", "b", "c", "[END]"]
+    assert found.target == ["[BEGIN]", "C", "B", "A"]
+    shapes = [scores.shape for scores in (found.encoder, found.decoder, found.cross)]
+    assert shapes == [(2, 2, 4, 4)] * 3
+    assert found.maps["cross"][:2] == (found.target, found.source)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda m: m.translate("xyz"), "The source must hold only characters that the model knows"),
+        (lambda m: m.translate(""), "The source must hold at least one character. Received: ''"),
+        (lambda m: m.translate("a" * 8), "The source must hold at most 7 characters. Received: 8"),
+        (lambda m: m.attention("a", "A" * 8), "The target must have at most 7 tokens"),
+        (lambda m: m.translate("a", beams=0), "`beams` must be a whole number of at least 1"),
+        (lambda m: m.translate("a", length_penalty=-1), "`length_penalty` must be a number of at"),
+        (lambda m: m.translate("a", max_new_tokens=0), "`max_new_tokens` must be a whole number"),
+        (lambda m: m.beam_search(["a"], num_best=0), "`num_best` must be a whole number of at"),
+        (
+            lambda m: EncoderDecoderModel(CharTokenizer("a"), 4),
+            r"must have the extra tokens",
+        ),
+    ],
+)
+def test_what_can_not_be_read_is_refused_by_name(ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(make())
