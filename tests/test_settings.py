@@ -540,3 +540,37 @@ def test_what_is_passed_on_is_not_how_a_run_was_watched_and_kept():
     settings = dataclasses.asdict(Settings(logs="my/logs", probe=["a secret"]))
     missing = set(settings) - set(Settings(logs="my/logs", probe=["a secret"]).shared())
     assert missing == {"logs", "threads", "probe", "attention_every", "batch_scalars_every"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--model encoder --corpus a.tsv", "--corpus: expected no pairs with --model encoder, got"),
+        ("--model masked --corpus dates", "--corpus: expected no pairs with --model masked, got d"),
+        ("--model encoder-decoder --corpus toy", r"--corpus: expected pairs \(reverse, dates or a"),
+        ("--corpus a.tsv --validation b.txt", r"--validation: expected pairs \(reverse, dates or"),
+        ("--corpus a.txt --validation b.tsv", "--validation: expected no pairs with --model enco"),
+        ("--share-vocabulary", "--share-vocabulary: expected given with --model encoder-decoder"),
+        ("--source-tokenizer char", "--source-tokenizer: expected given with --model encoder-dec"),
+        (
+            "--corpus reverse --share-vocabulary --source-tokenizer word",
+            "--source-tokenizer: expected the same as --tokenizer with --share-vocabulary, got",
+        ),
+        ("--corpus reverse --train-length 9", "--train-length: expected left out with pairs, got"),
+        (
+            "--corpus a.txt --validation b.txt --validation-split 0.2",
+            "--validation-split: expected 0 with --validation, got 0.2",
+        ),
+        ("--decay inverse_sqrt", "--warmup-steps: expected a whole number of at least 1 with --de"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(argv, message):
+    with pytest.raises(UsageError, match=f"argument {message}"):
+        parse_settings(argv.split())
+
+
+def test_pairs_mean_an_encoder_decoder_and_that_means_pairs():
+    assert parse_settings(["--corpus", "a.tsv"])[0].model == "encoder-decoder"
+    settings, _ = parse_settings(["--model", "encoder-decoder"])
+    assert (settings.corpus, settings.tokenizer) == ("reverse", "char")
+    assert parse_settings(["--corpus", "a.tsv"])[0].tokenizer == "bpe"
