@@ -1,4 +1,4 @@
-"""The guided walk runs as it stands, in a kernel of its own, and says what it should."""
+"""The guided walks run as they stand, in kernels of their own, and say what they should."""
 
 import re
 import shutil
@@ -9,27 +9,33 @@ from nbclient import NotebookClient
 
 from tests.conftest import PROJECT
 
-NOTEBOOK = PROJECT / "notebooks" / "transformer.ipynb"
+NOTEBOOKS = {path.stem: path for path in (PROJECT / "notebooks").glob("*.ipynb")}
 
 
 # Not what follows a name, a dot or a colon: relative paths and addresses may stand there.
 ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(/[\w.-]+){2,}|\b[A-Z]:\\")
 
 
-@pytest.fixture(scope="module")
-def committed():
-    return nbformat.read(NOTEBOOK, as_version=4)
+@pytest.fixture(scope="module", params=sorted(NOTEBOOKS))
+def name(request):
+    """Which of the notebooks."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
+def committed(name):
+    return nbformat.read(NOTEBOOKS[name], as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(name, tmp_path_factory):
     """The notebook after a run in a copy of the project, and the files that the run left there."""
     home = tmp_path_factory.mktemp("notebook")
     copy = home / "project"
     no_sources = shutil.ignore_patterns(".*", "logs", "tests", "benchmarks", "docs", "__pycache__")
     shutil.copytree(PROJECT, copy, ignore=no_sources)
     before = files_of(copy)
-    notebook = nbformat.read(copy / "notebooks" / NOTEBOOK.name, as_version=4)
+    notebook = nbformat.read(copy / "notebooks" / f"{name}.ipynb", as_version=4)
     for cell in code_cells(notebook):
         cell.outputs = []
     with pytest.MonkeyPatch.context() as environment:
@@ -37,7 +43,7 @@ def executed(tmp_path_factory):
         for variable in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
             environment.setenv(variable, str(home / variable))
         client = NotebookClient(
-            notebook, timeout=120, resources={"metadata": {"path": str(copy / "notebooks")}}
+            notebook, timeout=180, resources={"metadata": {"path": str(copy / "notebooks")}}
         )
         client.execute()
     return notebook, files_of(copy) - before
@@ -98,10 +104,13 @@ def test_running_it_leaves_no_files_behind(executed):
 
 
 @pytest.mark.parametrize("which", [pytest.param("executed", marks=pytest.mark.slow), "committed"])
-def test_it_learns_what_can_be_learned(which, request):
+def test_it_learns_what_can_be_learned(which, name, request):
     notebook = request.getfixturevalue(which)
     text = printed(notebook if which == "committed" else notebook[0])
+    {"transformer": check_transformer, "encoder_decoder": check_encoder_decoder}[name](text)
 
+
+def check_transformer(text):
     loss, best = map(float, re.search(r"loss +(\S+), best possible (\S+)", text).groups())
     assert best == pytest.approx(0.2060)
     assert best <= loss < best + 0.02
@@ -124,8 +133,24 @@ def test_it_learns_what_can_be_learned(which, request):
     assert "the same logits, to the last bit: True" in text
 
 
-def test_the_file_is_small_and_knows_no_machine(committed):
-    assert NOTEBOOK.stat().st_size < 1_000_000
+def check_encoder_decoder(text):
+    assert (
+        float(re.search(r"largest change of a logit by four padding tokens: (\S+)", text)[1]) < 1e-5
+    )
+    assert "with smoothing 0.1 the lowest loss is at a probability of 0.91" in text
+    by_letter, whole = re.findall(r"\(teacher forcing\) +(\S+)%|by letter +(\S+)%", text)
+    assert 80 < float(whole[1]) < float(by_letter[0]) < 100
+    greedy, beams = map(int, re.search(r"(\d+) greedy, (\d+) with five beams", text).groups())
+    assert greedy < beams <= 1000
+    scores = re.findall(r"^  (?:greedy|five beams) +\w+ +log p (\S+)$", text, re.MULTILINE)
+    lower, higher = map(float, scores)
+    assert lower < higher < 0
+    one, other = re.search(r"there greedy takes .* \((\d+)%\) before .* \((\d+)%\)", text).groups()
+    assert int(one) >= int(other)
+
+
+def test_the_file_is_small_and_knows_no_machine(committed, name):
+    assert NOTEBOOKS[name].stat().st_size < 1_000_000
     assert set(committed.metadata) == {"kernelspec", "language_info"}
     assert all(not cell.metadata for cell in committed.cells)
     assert ABSOLUTE_PATH.search("saved in /folder/file.txt")
