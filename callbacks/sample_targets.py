@@ -21,7 +21,8 @@ class SampleTargets(EpochSummaries):
         log_dir: folder for the event file, or an `EventWriter` that callbacks share.
         samples: pairs of a source and what is right after it, in words.
         time_share: the largest share of the training time that this may take, between 0 and 1.
-            Default 0.01. The first epoch and the last are always written.
+            Default 0.05: where an epoch takes seconds, each one is written. The first and the last
+            always are.
 
     Raises:
         ValueError: no samples.
@@ -33,18 +34,24 @@ class SampleTargets(EpochSummaries):
     """
 
     def __init__(
-        self, log_dir: LogDir, samples: Sequence[tuple[str, str]], time_share: float = 0.01
+        self, log_dir: LogDir, samples: Sequence[tuple[str, str]], time_share: float = 0.05
     ):
         super().__init__(log_dir, time_share=time_share)
         if not samples:
             raise ValueError("`samples` must hold at least one source. Received: samples=[].")
         self.samples = list(samples)
 
+    def on_train_begin(self, logs=None):
+        self._translate()  # the first time takes seconds, which are not an epoch's
+        super().on_train_begin(logs)
+
+    def _translate(self):
+        sources = [source for source, _ in self.samples]
+        return self.model.translate(sources, jit_compile=False)  # takes seconds, saves none
+
     def summaries(self) -> list[Summary]:
         """The table."""
-        sources, rights = zip(*self.samples, strict=True)
         rows = ["| source | right | written |", "|---|---|---|"]
-        written = self.model.translate(sources, jit_compile=False)  # takes seconds, saves none
-        for row in zip(sources, rights, written, strict=True):
-            rows.append(f"| {' | '.join(map(as_cell, row))} |")
+        for sample, written in zip(self.samples, self._translate(), strict=True):
+            rows.append(f"| {' | '.join(map(as_cell, (*sample, written)))} |")
         return [text_pb("samples", "\n".join(rows))]

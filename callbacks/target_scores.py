@@ -48,6 +48,11 @@ class TargetScores(EpochSummaries):
         self.sources = sources
         self.answers = answers
 
+    def on_train_begin(self, logs=None):
+        # Compiles: the seconds that it takes are not an epoch's.
+        self.model.score_targets(self.sources[:80], self.answers[:80])
+        super().on_train_begin(logs)
+
     def summaries(self) -> list[Summary]:
         """The two figures."""
         scores = self.model.score_targets(self.sources, self.answers)
