@@ -17,7 +17,10 @@ def inputs(name):
     """What the kept outputs of a file were made of."""
     if name.startswith("hand"):
         return np.random.default_rng(1).normal(size=(1, 5, 8)).astype("float32")
-    return np.array([[2, 3, 4, 5]], "int32")
+    token_ids = np.array([[2, 3, 4, 5]], "int32")
+    if name == "encoder_decoder.keras":
+        return {"source_ids": token_ids, "target_ids": token_ids[:, ::-1]}
+    return token_ids
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -59,6 +62,15 @@ def test_the_first_version_still_answers():
     assert model.attention("i love deep")[1].shape == (2, 2, 3, 3)
     assert int(model.optimizer.iterations) == 600
     assert model.provenance["corpus"]["source"] == "toy"
+
+
+def test_what_the_first_version_of_a_model_wrote_it_still_writes():
+    model = keras.saving.load_model(FILES / "encoder_decoder.keras")
+    assert model.source_tokenizer.vocabulary[-1] == "[END]"
+    assert model.translate(["ab", "cab"], beams=3) == ["a b a", "c c"]
+    model = keras.saving.load_model(FILES / "masked.keras")
+    ((token, probability),) = model.fill("i [MASK] deep", k=1)[0]
+    assert (token, round(probability, 3)) == ("love", 0.267)
 
 
 def test_each_kept_file_is_tested():
