@@ -177,7 +177,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
         for name in ("attention_convolution", "feed_forward_convolution"):
             convolution = getattr(self, name)
             if convolution is not None:
-                cache.inputs[name] = convolution.empty_inputs(batch_size, length)
+                cache.inputs[name] = convolution.empty_inputs(batch_size)
         return cache
 
     def _make_dropout(self, name):

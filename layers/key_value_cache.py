@@ -13,9 +13,9 @@ class KeyValueCache:
     new tokens into it; then `keys` and `values` are other tensors. To go on in another call of a
     compiled function, make a new cache of these.
 
-    A layer with short convolutions looks back in them, too. Their inputs are kept beside the keys
-    and values, by name, after K - 1 zeros for what lies before the text: those of position t at
-    t + K - 1.
+    A layer with short convolutions looks back in them, too, though not far. The inputs of the last
+    K - 1 positions are kept beside the keys and values, by name; zeros for what lies before the
+    text.
 
     A decoder's layer also attends to a memory that stays as it is. Its keys and values are kept
     here, and so the memory is read once.
@@ -28,10 +28,12 @@ class KeyValueCache:
         keys: floats, (B N_kv, H, S), of any content from position `start` on.
         values: floats, (B N_kv, S, H), likewise.
         start: the position of the first new token, an integer. Default 0.
-        inputs: what convolutions read, by name, floats, (B, K - 1 + S, D), of any content from
-            position `start` on. Default None: there are no convolutions.
+        inputs: what convolutions read of the K - 1 positions before `start`, by name, floats,
+            (B, K - 1, D). Default None: there are no convolutions.
         memory: "keys" and "values" of a memory, as above, and its "mask", (B, S). Default None:
             there is no memory.
+        count: how many of the T tokens that come next are real, an integer: the text goes on after
+            these. Default None: all.
 
     Example:
 
@@ -45,12 +47,13 @@ class KeyValueCache:
     [(1, 1, 8), (1, 2, 1, 3), (2, 4, 3), (2, 3, 4)]
     """
 
-    def __init__(self, keys, values, start=0, inputs=None, memory=None):
+    def __init__(self, keys, values, start=0, inputs=None, memory=None, count=None):
         self.keys = keys
         self.values = values
         self.start = start
         self.inputs = dict(inputs or {})
         self.memory = memory
+        self.count = count
 
     @classmethod
     def of(cls, key, value) -> "KeyValueCache":
@@ -94,7 +97,7 @@ class KeyValueCache:
         return ops.swapaxes(self.keys, -2, -1), self.values
 
     def extend_inputs(self, name: str, inputs):
-        """Writes what a convolution reads of new tokens, from `start` on.
+        """Keeps what a convolution will look back on once it has read new tokens.
 
         Args:
             name: which one of `inputs`.
@@ -103,8 +106,7 @@ class KeyValueCache:
         Returns:
             These, after those of the K - 1 positions before them, (B, K - 1 + T, D).
         """
-        past = self.inputs[name].shape[1] - self.length  # K - 1
-        kept = ops.slice_update(self.inputs[name], (0, self.start + past, 0), inputs)
-        self.inputs[name] = kept
-        batch_size, length, width = ops.shape(inputs)
-        return ops.slice(kept, (0, self.start, 0), (batch_size, past + length, width))
+        extended = ops.concatenate([self.inputs[name], inputs], axis=1)
+        count = ops.shape(inputs)[1] if self.count is None else self.count
+        self.inputs[name] = ops.slice(extended, (0, count, 0), ops.shape(self.inputs[name]))
+        return extended

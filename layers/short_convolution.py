@@ -70,13 +70,13 @@ class ShortConvolution(keras.layers.Layer):
             weights * extended[:, past - i : past - i + length] for i, weights in enumerate(kernel)
         )  # (B, T, D)
 
-    def empty_inputs(self, batch_size: int, length: int):
-        """What a `KeyValueCache` keeps for texts that begin, with room for `length` tokens each.
+    def empty_inputs(self, batch_size: int):
+        """What a `KeyValueCache` keeps for texts that begin.
 
         Returns:
-            Zeros, (B, K - 1 + S, D): before the first token there are K - 1 of them.
+            Zeros for what lies before the first token, (B, K - 1, D).
         """
-        shape = batch_size, self.kernel_size - 1 + length, self.kernel.shape[-1]
+        shape = batch_size, self.kernel_size - 1, self.kernel.shape[-1]
         return ops.zeros(shape, self.compute_dtype)
 
     def compute_output_shape(self, inputs_shape):

@@ -137,7 +137,8 @@ class BeamSearch:
         if not number:
             return caches
         read = self._compile(Reader, jit_compile=jit_compile)
-        return read({"token_ids": token_ids[:, :-1], "caches": caches})
+        number = np.array(number, "int32")
+        return read({"token_ids": token_ids[:, :-1], "number": number, "caches": caches})
 
     def _compile(self, part, *arguments, jit_compile):
         """The compiled function of a part, made when it is first asked for."""
@@ -220,7 +221,7 @@ class _BeamLoop(Part):
             token = ops.reshape(token, (-1, 1))
             token_ids = ops.slice_update(token_ids, (0, position + 1), token)
             parents = ops.take(parents, rows, axis=0)
-            if self.use_cache:
+            if self.use_cache and beams > 1:
                 caches = [_take_rows(cache, rows) for cache in caches]
             # The most that one can reach that has not ended: if all of its tokens were certain.
             bound = ops.max(penalize(ops.where(ended, -np.inf, log_p), inputs["limit"]), axis=1)

@@ -112,7 +112,8 @@ class TokenGenerator:
         # The whole window, so that there is one shape to compile. Tokens do not see what lies to
         # their right, and the loop writes over it.
         read = self._compile(Reader, jit_compile=jit_compile)
-        return read({"token_ids": token_ids[:, :-1], "caches": caches})
+        number = np.array(number, "int32")
+        return read({"token_ids": token_ids[:, :-1], "number": number, "caches": caches})
 
     def _compile(self, part, *arguments, jit_compile):
         """The compiled function of a part, made when it is first asked for."""
@@ -146,18 +147,19 @@ class Part(keras.Model):
         self.model = model
         self.built = True
 
-    def read(self, token_ids, caches, start):
+    def read(self, token_ids, caches, start, count=None):
         """The logits of new tokens, and the caches, the tensors of each layer's, with them."""
-        caches = [KeyValueCache(**tensors, start=start) for tensors in caches]
+        caches = [KeyValueCache(**tensors, start=start, count=count) for tensors in caches]
         logits, _ = self.model.read(token_ids, caches)
         return logits, [cache.tensors for cache in caches]
 
 
 class Reader(Part):
-    """Fills caches with what is kept of texts, (B, C)."""
+    """Fills caches with what is kept of the first `number` tokens of texts, (B, C)."""
 
     def call(self, inputs):
-        _, caches = self.read(inputs["token_ids"], inputs["caches"], start=0)
+        token_ids, caches, number = (inputs[name] for name in ("token_ids", "caches", "number"))
+        _, caches = self.read(token_ids, caches, start=0, count=number)
         return caches
 
 

@@ -279,6 +279,7 @@ def test_with_a_cache_a_text_is_read_in_pieces_as_if_at_once(norm_first, convolu
     # A longer text, whose tokens lie in the cache at first, must not shine through.
     cache = layer.empty_cache(batch_size=2, length=5)
     layer(floats(2, 5, 6, seed=7), attention_mask=causal_mask(5), cache=cache)
+    cache.inputs = layer.empty_cache(batch_size=2, length=5).inputs  # what lies before the text
     for length in lengths:
         mask = causal_mask(length, 5, cache.start)
         new = x[:, cache.start : cache.start + length]
