@@ -143,7 +143,7 @@ PRESETS = {
     "g2p": Preset(
         summary="how words are said: letters to phones, 1.4 M parameters",
         source="the parts of shakespeare-char-cpu; label smoothing; three layers each",
-        expected="not measured yet",
+        expected="23.1 % of CMUdict's unseen words wrong (beam 5) in 42 minutes on two cores",
         settings={
             **_BEST,
             "model": "encoder-decoder",
