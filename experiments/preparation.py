@@ -77,6 +77,11 @@ def prepare_data(settings: Settings, corpus: Corpus, validation: Corpus | None =
 
 
 def _prepare_pairs(settings, text, held_out):
+    if next(text.pairs(), None) is None:
+        raise UsageError(
+            f"argument --corpus: {settings.corpus}: expected at least two different sources, for "
+            "some are kept for validation, found one (--validation-split 0 keeps none)"
+        )
     kind = settings.source_tokenizer or settings.tokenizer
     sides = ((0, 1),) if settings.share_vocabulary else ((1,), (0,))
     kinds = settings.tokenizer, kind

@@ -16,11 +16,11 @@ from experiments.settings import FIELDS, Settings
 
 def print_plan(settings: Settings, data: Data, model: models.ZooModel) -> None:
     """Says what is about to be trained, and on what."""
-    tokenizers = [data.source_tokenizer or data.tokenizer] if writes_targets(data) else []
-    known = " and ".join(
-        f"{len(tokenizer.pieces):,} {tokenizer.pieces_name}"
-        for tokenizer in dict.fromkeys([*tokenizers, data.tokenizer])
-    )
+    known = f"{len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name}"
+    if data.source_tokenizer is not None:
+        of_sources = data.source_tokenizer
+        known = f"{len(of_sources.pieces):,} {of_sources.pieces_name} of sources and {known}"
+        known += " of targets"
     training, evaluation = (
         examples.pairs if writes_targets(data) else examples.count
         for examples in (data.training, data.evaluation)

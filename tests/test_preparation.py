@@ -4,7 +4,8 @@ import pytest
 
 from data.corpora import load_corpus
 from data.tokenizer import TOKENIZERS
-from experiments import preparation, settings, training
+from experiments import preparation, reports, settings, training
+from experiments.cli import UsageError
 
 SUMS = 20 * "".join(f"{a}+{b}={a + b}\n" for a in range(5) for b in range(5))
 CHINESE = 20 * "春眠不觉晓\n处处闻啼鸟\n夜来风雨声\n花落知多少\n"
@@ -104,3 +105,37 @@ def test_a_made_text_is_shown_up_to_where_something_is_to_be_predicted(name, mod
     if name in ("sort", "positions") and tokenizer == "word":
         assert "=" in probe
         assert all("=" in prompt for prompt, _ in data.samples)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "arguments", "message"),
+    [
+        ("ab\tba\n", [], "at least two different sources, for some are kept .*, found one"),
+        ("ab\tba\nab\tb\n", [], "at least two different sources, for some are kept .*, found one"),
+        (
+            "abcd\tdcba\nabce\tecba\n",
+            ["--context-length=4", "--validation-split=0"],
+            r"a pair of at most 3 tokens on each side, found none among 2 \(see --context-length\)",
+        ),
+    ],
+)
+def test_pairs_that_leave_nothing_are_refused(tmp_path, pairs, arguments, message):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(pairs)
+    argv = ["--corpus", str(path), "--tokenizer=char", *arguments]
+    parsed, _ = settings.parse_settings(argv)
+    with pytest.raises(UsageError, match=message):
+        preparation.prepare_data(parsed, load_corpus(str(path)))
+
+
+def test_what_is_too_long_is_said(tmp_path, capsys):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("abcd\tdcba\nab\tba\nba\tab\nabcde\te\n")
+    argv = ["--corpus", str(path), "--tokenizer=char", "--context-length=4"]
+    parsed, _ = settings.parse_settings([*argv, "--validation-split=0", "--epochs=1"])
+    corpus = load_corpus(str(path))
+    data = preparation.prepare_data(parsed, corpus)
+    reports.print_plan(parsed, data, training.build_model(parsed, corpus, data))
+    printed = capsys.readouterr().out
+    assert "left out 2 pairs of training with a side of more than 3 tokens" in printed
+    assert "5 characters of sources and 5 characters of targets known, 2 pairs to train" in printed
