@@ -107,6 +107,7 @@ def main(argv: Sequence[str]) -> int:
 
 def score(flags) -> None:
     """Scores the models, and tells all that is asked for."""
+    from data.masked import MaskedTexts
     from experiments import calibration, evaluation, loss_by_position, pictures, score_table
     from experiments import worst_predictions as worst
 
@@ -117,6 +118,13 @@ def score(flags) -> None:
         flags.batch_size or 64,
         **{name: value for name, value in search.items() if value is not None},
     )
+    if not any(result.targets for result in results):
+        for name in (name for name in search if search[name] is not None):
+            raise cli.UsageError(
+                f"argument {cli.flag_of(name)}: expected a model that writes targets, got none"
+            )
+    if flags.by is not None and any(isinstance(r.examples, MaskedTexts) for r in results):
+        raise cli.UsageError("argument --by: expected no masked model: it reads on both sides")
     rows = score_table.make_rows(results)
     results = [row.result for row in rows]
     score_table.print_rows(rows)

@@ -79,6 +79,10 @@ def test_it_is_scored_with_a_fixed_masking_and_checked(run, tmp_path, capsys):
     results = json.loads((run / "results.json").read_text())
     assert row["loss"] == pytest.approx(results["best.keras"]["loss"], rel=1e-4)
     assert row["text"] == "all of toy"
+    with pytest.raises(UsageError, match="argument --by: expected no masked model: it"):
+        evaluate.main([path, "--by", "position"])
+    with pytest.raises(UsageError, match="argument --beams: expected a model that writes targets"):
+        evaluate.main([path, "--beams", "2"])
     capsys.readouterr()
     picture = tmp_path / "attention.png"
     evaluate.main([path, "--attention", f"i {MASK} deep", "--output", str(picture)])

@@ -38,6 +38,7 @@ def test_every_epoch_has_a_table_of_what_fits_into_gaps(tokenizer, tmp_path):
         steps_per_epoch=2,
         epochs=3,
         callbacks=[recorder, *watchers],
+        shuffle=False,
         verbose=0,
     )
     events = read_events(tmp_path)

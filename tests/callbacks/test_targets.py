@@ -37,6 +37,7 @@ def watched(tmp_path_factory):
         pairs.training_batches(4, seed=0),
         steps_per_epoch=2,
         epochs=3,
+        shuffle=False,
         verbose=0,
         callbacks=[
             SampleTargets(folder / "a", [("ab", "ba"), ("ca", "ac / ca")], time_share=1),
