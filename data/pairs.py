@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.batch_shapes import choose_bounds
 from data.corpora import Corpus
 from data.examples import Examples, permuted
 from data.token_cache import cached_token_ids
@@ -305,49 +306,3 @@ class Pairs(Examples):
         ids = self._ids[side]
         ids = ids[np.minimum(positions, len(ids) - 1)]
         return np.where(np.arange(length) < lengths[:, None], ids, 0).astype("int32")
-
-
-def choose_bounds(lengths: np.ndarray, most: int, price: int = 0) -> list[int]:
-    """Cuts pairs into groups of similar lengths, so that padding is least.
-
-    The length of a pair is that of its longer side. A group is padded to its longest source and
-    its longest target.
-
-    Args:
-        lengths: of sources and of targets, (pairs, 2).
-        most: how many groups there may be.
-        price: how many tokens of padding a further group must save. Default 0.
-
-    Returns:
-        The longest pair of each group, from the shortest group to the longest.
-
-    Example:
-
-    >>> choose_bounds(np.array([[1, 2], [2, 2], [9, 9], [8, 9], [9, 1]]), most=2)
-    [2, 9]
-    """
-    if not len(lengths):
-        return [0]
-    values, group = np.unique(lengths.max(axis=1), return_inverse=True)
-    counts = np.bincount(group)
-    longest = np.zeros((len(values), 2), "int64")
-    np.maximum.at(longest, group, lengths)
-    # costs[i, j]: the tokens that groups i to j take, padded together.
-    costs = np.full((len(values), len(values)), np.inf)
-    for first in range(len(values)):
-        sizes = np.maximum.accumulate(longest[first:]).sum(axis=1)
-        costs[first, first:] = np.cumsum(counts[first:]) * sizes
-    best = [costs[0]]  # of each number of groups: the cost of the first values up to each one
-    cuts = []
-    for _ in range(1, most):
-        options = best[-1][:-1, None] + costs[1:]  # (last value before, last value)
-        cuts.append(np.append(0, options[:, 1:].argmin(axis=0)) if len(values) > 1 else [0])
-        better = np.append(np.inf, options[:, 1:].min(axis=0)) if len(values) > 1 else [np.inf]
-        best.append(np.array(better))
-    number = int(np.argmin([cost[-1] + price * groups for groups, cost in enumerate(best)]))
-    bounds, last = [], len(values) - 1
-    for cut in [*cuts[:number][::-1], None]:
-        bounds.append(int(values[last]))
-        if cut is not None:
-            last = int(cut[last])
-    return bounds[::-1]

@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from data.batch_shapes import choose_bounds
 from data.corpora import CorpusError, load_corpus
-from data.pairs import Pairs, choose_bounds
+from data.pairs import Pairs
 from data.tokenizer import CharTokenizer
 
 END_OF_SOURCE, BEGIN, END = 40, 50, 51
