@@ -112,17 +112,15 @@ def score(flags) -> None:
     from experiments import worst_predictions as worst
 
     search = {name: getattr(flags, name) for name in ("beams", "length_penalty")}
+    search = {name: value for name, value in search.items() if value is not None}
     results = evaluation.evaluate_models(
-        flags.paths,
-        flags.corpus,
-        flags.batch_size or 64,
-        **{name: value for name, value in search.items() if value is not None},
+        flags.paths, flags.corpus, flags.batch_size or 64, **search
     )
-    if not any(result.targets for result in results):
-        for name in (name for name in search if search[name] is not None):
-            raise cli.UsageError(
-                f"argument {cli.flag_of(name)}: expected a model that writes targets, got none"
-            )
+    if search and not any(result.targets for result in results):
+        raise cli.UsageError(
+            f"argument {cli.flag_of(next(iter(search)))}: expected a model that writes targets, "
+            "got none"
+        )
     if flags.by is not None and any(isinstance(r.examples, MaskedTexts) for r in results):
         raise cli.UsageError("argument --by: expected no masked model: it reads on both sides")
     rows = score_table.make_rows(results)
