@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from architecture import Number, SettingError
-from models.token_generator import Part, Reader
-from models.xla import has_xla
+from models.compiled_parts import CompiledParts, Part
 
 
 class Hypothesis(NamedTuple):
@@ -49,7 +48,7 @@ class BeamSearch:
     def __init__(self, model, end_id: int | None = None):
         self.model = model
         self.end_id = end_id
-        self._compiled = {}
+        self._parts = CompiledParts(model)
 
     def search(
         self,
@@ -98,14 +97,14 @@ class BeamSearch:
             **({} if sources is None else {"source_ids": sources}),
         }
         how = beams, wanted, use_cache, self.end_id
-        loop = self._compile(_BeamLoop, *how, jit_compile=jit_compile)
+        loop = self._parts.compiled(_BeamLoop, *how, jit_compile=jit_compile)
         first, position, caches, is_done = 0, begin - 1, None, False
         while position < last and not is_done:
             if position == first + length:  # the context is full: forget its first half
                 first, caches = position - length // 2, None
             window = slice(first, first + length + 1)
             if caches is None and use_cache and sources is None:
-                caches = self._read(token_ids[:, window], position - first, jit_compile)
+                caches = self._parts.read(token_ids[:, window], position - first, jit_compile)
             until = min(first + length, last)
             found = loop(
                 {
@@ -130,24 +129,6 @@ class BeamSearch:
             np.take_along_axis(scores, order, axis=1),
             np.take_along_axis(ended, order, axis=1),
         )
-
-    def _read(self, token_ids, number, jit_compile):
-        """The caches once the first `number` of these tokens, (B K, C + 1), have been read."""
-        caches = [cache.tensors for cache in self.model.empty_caches(len(token_ids))]
-        if not number:
-            return caches
-        read = self._compile(Reader, jit_compile=jit_compile)
-        number = np.array(number, "int32")
-        return read({"token_ids": token_ids[:, :-1], "number": number, "caches": caches})
-
-    def _compile(self, part, *arguments, jit_compile):
-        """The compiled function of a part, made when it is first asked for."""
-        key = (part, arguments, jit_compile)
-        if key not in self._compiled:
-            keras_model = part(self.model, *arguments)
-            keras_model.jit_compile = jit_compile and has_xla()
-            self._compiled[key] = keras_model.predict_on_batch
-        return self._compiled[key]
 
 
 class _BeamLoop(Part):
@@ -197,8 +178,7 @@ class _BeamLoop(Part):
             source_ids = ops.repeat(source_ids, beams, axis=0)  # (B K, S)
 
         def penalize(log_p, lengths):
-            lengths = ops.cast(lengths, "float32")
-            return log_p / ((5.0 + lengths) / 6.0) ** inputs["length_penalty"]
+            return _penalize(log_p, ops.cast(lengths, "float32"), inputs["length_penalty"])
 
         def step(position, is_done, parents, token_ids, log_p, lengths, ended, caches):
             tokens_log_p, caches = self._read(position, token_ids, caches, source_ids)  # (B K, V)

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-import keras
 import numpy as np
 from keras import ops
 
-from layers import KeyValueCache
+from models.compiled_parts import CompiledParts, Part
 from models.sampling import sample_tokens
-from models.xla import has_xla
 
 
 class TokenGenerator:
@@ -28,7 +26,7 @@ class TokenGenerator:
 
     def __init__(self, model):
         self.model = model
-        self._compiled = {}
+        self._parts = CompiledParts(model)
 
     def generate(
         self,
@@ -72,10 +70,10 @@ class TokenGenerator:
         use_cache = use_cache and self.model.can_cache
         num_choices = tokenizer.vocabulary_size - len(tokenizer.special_ids)
         top_k = num_choices if top_k is None else min(top_k, num_choices)
-        loop = self._compile(_Loop, top_k, use_cache, jit_compile=jit_compile)
+        loop = self._parts.compiled(_Loop, top_k, use_cache, jit_compile=jit_compile)
         first = 0  # the token that has position 0 in the model
         before = begins.min() - 1  # the last token that all prompts have
-        # The token to read next. The loop reads a few tokens sooner than `_read` a whole window:
+        # The token to read next. The loop reads a few tokens sooner than `read` a whole window:
         # with two cores, 256 positions take as long as 100 steps.
         position = 0 if use_cache and 8 * before < length else before
         caches = None
@@ -84,7 +82,7 @@ class TokenGenerator:
                 first, caches = position - length // 2, None
             window = slice(first, first + length + 1)
             if caches is None and use_cache:
-                caches = self._read(token_ids[:, window], position - first, jit_compile)
+                caches = self._parts.read(token_ids[:, window], position - first, jit_compile)
             until = min(max(position, before) + tokens_at_a_time, first + length, last)
             token_ids[:, window], caches = loop(
                 {
@@ -104,27 +102,6 @@ class TokenGenerator:
             ]
             position = until
 
-    def _read(self, token_ids, number, jit_compile):
-        """The caches once the first `number` of these tokens, (B, C + 1), have been read."""
-        caches = [cache.tensors for cache in self.model.empty_caches(len(token_ids))]
-        if not number:
-            return caches
-        # The whole window, so that there is one shape to compile. Tokens do not see what lies to
-        # their right, and the loop writes over it.
-        read = self._compile(Reader, jit_compile=jit_compile)
-        number = np.array(number, "int32")
-        return read({"token_ids": token_ids[:, :-1], "number": number, "caches": caches})
-
-    def _compile(self, part, *arguments, jit_compile):
-        """The compiled function of a part, made when it is first asked for."""
-        key = (part, arguments, jit_compile)
-        if key not in self._compiled:
-            keras_model = part(self.model, *arguments)
-            keras_model.jit_compile = jit_compile and has_xla()
-            # Works on every backend, and hands the weights over as they are at each call.
-            self._compiled[key] = keras_model.predict_on_batch
-        return self._compiled[key]
-
 
 def random_numbers(seed: int, row: int, count: int) -> np.ndarray:
     """What the new tokens of one text are drawn with: float32, (count,), from 0 to below 1.
@@ -137,30 +114,6 @@ def random_numbers(seed: int, row: int, count: int) -> np.ndarray:
     (2,)
     """
     return np.random.default_rng((seed, row)).random(count, "f4")
-
-
-class Part(keras.Model):
-    """A computation around a language model, never saved: a Keras model is what Keras compiles."""
-
-    def __init__(self, model):
-        super().__init__(autocast=False, name="generation")
-        self.model = model
-        self.built = True
-
-    def read(self, token_ids, caches, start, count=None):
-        """The logits of new tokens, and the caches, the tensors of each layer's, with them."""
-        caches = [KeyValueCache(**tensors, start=start, count=count) for tensors in caches]
-        logits, _ = self.model.read(token_ids, caches)
-        return logits, [cache.tensors for cache in caches]
-
-
-class Reader(Part):
-    """Fills caches with what is kept of the first `number` tokens of texts, (B, C)."""
-
-    def call(self, inputs):
-        token_ids, caches, number = (inputs[name] for name in ("token_ids", "caches", "number"))
-        _, caches = self.read(token_ids, caches, start=0, count=number)
-        return caches
 
 
 class _Loop(Part):

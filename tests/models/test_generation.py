@@ -10,7 +10,7 @@ import pytest
 
 from data.tokenizer import BPETokenizer, CharTokenizer, WordTokenizer
 from models import DecoderLanguageModel
-from models.token_generator import TokenGenerator
+from models.compiled_parts import CompiledParts
 from models.xla import has_xla
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import randomize, to_numpy
@@ -90,9 +90,9 @@ def test_a_short_prompt_is_read_by_the_loop(monkeypatch, tokens, is_read_at_once
     if convolution == "both":
         randomize(model)
     starts = []
-    read = TokenGenerator._read
+    read = CompiledParts.read
     monkeypatch.setattr(
-        TokenGenerator, "_read", lambda self, *args: starts.append(args[1]) or read(self, *args)
+        CompiledParts, "read", lambda self, *args: starts.append(args[1]) or read(self, *args)
     )
     prompt = "abcde"[:tokens]
     pieces = [piece for (piece,) in model.stream(prompt, 9, jit_compile=False, tokens_at_a_time=1)]
