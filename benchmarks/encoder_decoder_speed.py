@@ -45,7 +45,10 @@ def fit_seconds(model, to_inputs) -> float:
 
     spec = tf.TensorSpec((BATCH, LENGTH), tf.int32)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(spec,) * 3)
-    dataset = dataset.map(to_inputs).prefetch(2)
+    # tf.data's tuner may hold up the end of `fit` by as long as it took: see data/examples.py.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.map(to_inputs).prefetch(2).with_options(options)
     model.fit(dataset, steps_per_epoch=WARM_UP, epochs=1, verbose=0, shuffle=False)
     begin = time.perf_counter()
     model.fit(dataset, steps_per_epoch=STEPS, epochs=1, verbose=0, shuffle=False)

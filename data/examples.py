@@ -146,4 +146,8 @@ def batches(batch_at: Callable, batch_size: int, first_step: int, end: int):
     def batch(step):
         return batch_at(step * batch_size + tf.range(batch_size, dtype=tf.int64))
 
-    return tf.data.Dataset.range(first_step, end).map(batch).prefetch(2)
+    # There is nothing to tune here, and the thread that does it sleeps for 10 ms, 20, 40, up to a
+    # minute: who leaves an iterator may wait until it wakes, as long as the training took.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.range(first_step, end).map(batch).prefetch(2).with_options(options)

@@ -61,3 +61,9 @@ def test_the_batch_of_a_step_depends_on_seed_and_step_alone(masked, step):
 
     assert take(7, step, 3) == take(7, 0, step + 3)[step:]
     assert take(8, step, 3) != take(7, step, 3)
+
+
+def test_nothing_sleeps_when_an_iterator_is_left():
+    masked = Masked([[5, 6, 7]])
+    for dataset in (masked.training_batches(2, seed=0), masked.evaluation_batches(2)):
+        assert dataset.options().autotune.enabled is False
