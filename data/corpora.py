@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data import made_pairs, made_texts
+from data.fetching import fetch, is_address
 
 TOY_SENTENCES = (
     "i love deep learning",
@@ -240,16 +241,6 @@ def holds_pairs(source: str) -> bool:
     return source in _OF_PAIRS or source.endswith(PAIRS_SUFFIX)
 
 
-def is_address(source: str) -> bool:
-    """Whether a corpus is to be fetched from an address."""
-    return source.startswith(("http://", "https://", "file://"))
-
-
-def cache_folder() -> Path:
-    """Where fetched texts and token ids are kept: `mini_transformer` in Keras's own folder."""
-    return Path(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))) / "mini_transformer"
-
-
 def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
     """Finds a corpus, and reads it once to see that all of it is text.
 
@@ -279,7 +270,10 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
         return Corpus(source, hashlib.sha256(text.encode()).hexdigest(), (), 0, len(text))
     name = None
     if is_address(source):
-        paths = [_fetch(source, may_fetch)]
+        try:
+            paths = [fetch(source, may_fetch)]
+        except OSError as error:
+            raise CorpusError(f"{source}: {error}") from error
         name = source
     else:
         paths = [Path(source)]
@@ -382,38 +376,3 @@ def _next_word(pieces: Iterable[str], position: int) -> int:
             return begin - len(before) + word.start()
         begin, before = begin + len(piece), piece[-1]
     return begin
-
-
-def _fetch(address: str, may_fetch: bool) -> Path:
-    """The local copy of what is at `address`, fetched unless a whole one is there."""
-    cache = cache_folder()
-    name = hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:16]
-    path, hash_file = cache / f"{name}.txt", cache / f"{name}.sha256"
-    try:
-        # The hash is written after the whole text has arrived: without it the copy is incomplete.
-        if path.exists() and hash_file.exists() and hash_file.read_text() == _hash(path):
-            return path
-        if may_fetch:
-            import keras  # for get_file, which only addresses need
-
-            cache.mkdir(parents=True, exist_ok=True)  # or get_file puts the text elsewhere
-            keras.utils.get_file(
-                path.name,
-                origin=address,
-                force_download=True,
-                cache_subdir="",
-                cache_dir=str(cache),
-            )
-            temporary = hash_file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(_hash(path))
-            temporary.replace(hash_file)
-            return path
-    except Exception as error:  # get_file raises bare Exceptions for what the server answers
-        reason = str(error).splitlines()[0]
-        raise CorpusError(f"{address}: expected a text to fetch ({reason})") from error
-    raise CorpusError(f"{address}: expected a text that was fetched before, found none")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """Tokenizers and token ids that were made once, kept on disk for the next time.
 
-They lie in `data.corpora.cache_folder()`, each in a file named by the hash of all that it is made
+They lie in `data.fetching.cache_folder()`, each in a file named by the hash of all that it is made
 of: the text, the tokenizer, the version of the library and `VERSION`. So what is found is never out
 of date, and may be deleted at any time. Where nothing can be written, everything works without.
 """
@@ -18,7 +18,8 @@ from typing import BinaryIO
 import numpy as np
 import tokenizers
 
-from data.corpora import Corpus, cache_folder
+from data.corpora import Corpus
+from data.fetching import cache_folder
 from data.progress import show_progress
 from data.tokenizer import Tokenizer
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from architecture import Number, is_text
-from data.corpora import Corpus, CorpusError, is_address, load_corpus
+from data.corpora import Corpus, CorpusError, load_corpus
+from data.fetching import is_address
 
 
 class UsageError(Exception):

@@ -26,7 +26,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import NamedTuple
 
-from data.corpora import CorpusError, cache_folder, load_corpus
+from data.corpora import CorpusError, load_corpus
+from data.fetching import cache_folder
 from experiments import cli, runs
 from experiments.cli import UsageError
 from experiments.comparison import baselines, machine
