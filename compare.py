@@ -13,7 +13,7 @@ from experiments import cli, runs
 from experiments.comparison.known_results import KNOWN_RESULTS, KnownResult
 from experiments.comparison.study import Study, open_study
 from experiments.comparison.varying import read_seeds, read_vary
-from experiments.settings import is_folder_name, parse_settings
+from experiments.flags import is_folder_name, parse_settings
 
 # What `python compare.py` alone does.
 TOY = ("--epochs", "300"), ("position=sinusoidal,learned,rotary,alibi,none",)

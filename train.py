@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from experiments import cli, presets, runs
-from experiments.settings import Settings, make_parser, parse_settings, resume_settings
+from experiments.flags import make_parser, parse_settings, resume_settings
+from experiments.settings import Settings
 
 
 def main(argv: Sequence[str]) -> int:

@@ -35,7 +35,7 @@ def main() -> None:
 
     from data.corpora import load_corpus
     from experiments import preparation, training
-    from experiments.settings import parse_settings
+    from experiments.flags import parse_settings
 
     seconds = defaultdict(float)
 

@@ -68,7 +68,7 @@ def zoo(*flags) -> dict:
 
     from data.corpora import load_corpus
     from experiments import preparation, training
-    from experiments.settings import parse_settings
+    from experiments.flags import parse_settings
 
     letters = string.ascii_letters[: LETTERS - 3]
     phones = " ".join(f"P{number}" for number in range(PHONES - 4))

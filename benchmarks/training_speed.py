@@ -54,7 +54,7 @@ def zoo() -> float:
     cli.import_keras()
     from data.corpora import load_corpus
     from experiments import preparation, training
-    from experiments.settings import parse_settings
+    from experiments.flags import parse_settings
 
     ids = next(batches())[0].ravel().repeat(20)
     with tempfile.TemporaryDirectory() as folder:

@@ -116,7 +116,7 @@ def test_layers_use_no_attention_of_keras():
 
 def test_settings_and_errors_come_without_keras():
     code = (
-        "import sys, train; from experiments import cli, settings; "
+        "import sys, train; from experiments import cli, flags; "
         "print({'keras', 'tensorflow'} & set(sys.modules))"
     )
     result = run_script("-c", code)

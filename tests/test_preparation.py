@@ -4,7 +4,7 @@ import pytest
 
 from data.corpora import load_corpus
 from data.tokenizer import TOKENIZERS
-from experiments import preparation, reports, settings, training
+from experiments import flags, preparation, reports, settings, training
 from experiments.cli import UsageError
 
 SUMS = 20 * "".join(f"{a}+{b}={a + b}\n" for a in range(5) for b in range(5))
@@ -17,7 +17,7 @@ def prepare(tmp_path, text, *arguments):
     """The settings, the corpus and the data of a text."""
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8")
-    parsed, _ = settings.parse_settings(["--corpus", str(path), *map(str, arguments)])
+    parsed, _ = flags.parse_settings(["--corpus", str(path), *map(str, arguments)])
     corpus = load_corpus(str(path))
     return parsed, corpus, preparation.prepare_data(parsed, corpus)
 
@@ -66,7 +66,7 @@ def test_the_few_lines_that_can_be_shown_are_found_among_many(tmp_path):
 def test_no_prompt_spells_out_that_a_character_is_unknown(model):
     toy = load_corpus("toy")
     arguments = ["--tokenizer=char", "--validation-split=0.2", f"--model={model}"]
-    parsed, _ = settings.parse_settings(arguments)
+    parsed, _ = flags.parse_settings(arguments)
     data = preparation.prepare_data(parsed, toy)
     assert len(data.samples) == 8
     prompts = [prompt for prompt, _ in data.samples]
@@ -98,7 +98,7 @@ def test_a_model_is_trained_on_shorter_pieces_than_it_is_evaluated_on(tmp_path, 
 @pytest.mark.parametrize("name", ["sort", "induction", "positions", "babble"])
 def test_a_made_text_is_shown_up_to_where_something_is_to_be_predicted(name, model, tokenizer):
     arguments = ["--corpus", name, f"--tokenizer={tokenizer}", f"--model={model}"]
-    parsed, _ = settings.parse_settings([*arguments, "--context-length=12"])
+    parsed, _ = flags.parse_settings([*arguments, "--context-length=12"])
     data = preparation.prepare_data(parsed, load_corpus(name))
     assert len(data.samples) == 8
     (probe,) = data.probes
@@ -123,7 +123,7 @@ def test_pairs_that_leave_nothing_are_refused(tmp_path, pairs, arguments, messag
     path = tmp_path / "pairs.tsv"
     path.write_text(pairs)
     argv = ["--corpus", str(path), "--tokenizer=char", *arguments]
-    parsed, _ = settings.parse_settings(argv)
+    parsed, _ = flags.parse_settings(argv)
     with pytest.raises(UsageError, match=message):
         preparation.prepare_data(parsed, load_corpus(str(path)))
 
@@ -132,7 +132,7 @@ def test_what_is_too_long_is_said(tmp_path, capsys):
     path = tmp_path / "pairs.tsv"
     path.write_text("abcd\tdcba\nab\tba\nba\tab\nabcde\te\n")
     argv = ["--corpus", str(path), "--tokenizer=char", "--context-length=4"]
-    parsed, _ = settings.parse_settings([*argv, "--validation-split=0", "--epochs=1"])
+    parsed, _ = flags.parse_settings([*argv, "--validation-split=0", "--epochs=1"])
     corpus = load_corpus(str(path))
     data = preparation.prepare_data(parsed, corpus)
     reports.print_plan(parsed, data, training.build_model(parsed, corpus, data))

@@ -7,8 +7,9 @@ import pytest
 from data.corpora import load_corpus
 from experiments import preparation, training
 from experiments.cli import UsageError
+from experiments.flags import parse_settings
 from experiments.presets import PRESETS
-from experiments.settings import Settings, parse_settings
+from experiments.settings import Settings
 from tests.conftest import run_script
 
 

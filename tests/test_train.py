@@ -17,7 +17,8 @@ from callbacks import spread_epochs
 from data.corpora import load_corpus
 from data.prefixes import Prefixes
 from experiments import cli, preparation, training
-from experiments.settings import Settings, parse_settings
+from experiments.flags import parse_settings
+from experiments.settings import Settings
 from tests.callbacks.conftest import read_events
 from tests.conftest import PROJECT, run_script
 

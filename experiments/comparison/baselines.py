@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from data.corpora import load_corpus
 from data.ngrams import ngram_losses
 from experiments.comparison.study import Study, Variant
-from experiments.settings import parse_settings
+from experiments.flags import parse_settings
 
 
 def key_of(variant: Variant) -> str:

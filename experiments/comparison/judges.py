@@ -303,7 +303,7 @@ def _opened(trials: Trials) -> Iterator[tuple[dict, _Trial]]:
 def _open(variant: str, seed: int, folder: Path) -> _Trial:
     from data.corpora import load_corpus
     from experiments import cli, preparation, runs, token_losses
-    from experiments.settings import parse_settings
+    from experiments.flags import parse_settings
 
     settings, _ = parse_settings(["--config", str(folder / runs.CONFIG)])
     corpus = load_corpus(runs.read_corpus_provenance(folder)[0])

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from experiments import runs
 from experiments.cli import UsageError, flag_of
 from experiments.comparison.varying import FIXED, canonical, flags_of, show, typed
-from experiments.settings import FIELDS, Settings, make_parser, parse_settings
+from experiments.flags import make_parser, parse_settings
+from experiments.settings import FIELDS, Settings
 
 STUDY = "study.json"
 _NO_PART = ("run_name", "resume", "list_presets", "dry_run")  # of a trial's flags

@@ -32,7 +32,7 @@ from experiments import cli, runs
 from experiments.cli import UsageError
 from experiments.comparison import baselines, machine
 from experiments.comparison.study import Trial
-from experiments.settings import parse_settings
+from experiments.flags import parse_settings
 
 OUTPUT, PROGRESS, STOP = "output.txt", "progress.json", "stop"
 POLL_SECONDS = 0.1

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 
 from experiments.cli import UsageError, flag_of
-from experiments.settings import FIELDS, make_parser
+from experiments.flags import make_parser
+from experiments.settings import FIELDS
 
 FIXED = ("logs", "seed", "threads")  # a study decides these, for all of its trials
 _SWITCHES = {"yes": True, "true": True, "no": False, "false": False}

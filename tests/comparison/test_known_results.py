@@ -13,7 +13,7 @@ from data.corpora import load_corpus
 from experiments import preparation, runs, token_losses, training
 from experiments.comparison import judges
 from experiments.comparison.known_results import KNOWN_RESULTS
-from experiments.settings import parse_settings
+from experiments.flags import parse_settings
 from experiments.token_losses import Predictions
 from tests.conftest import run_script
 

@@ -6,7 +6,8 @@ import pytest
 from experiments.cli import UsageError
 from experiments.comparison.study import Study, open_study
 from experiments.comparison.varying import read_seeds, read_vary
-from experiments.settings import Settings, parse_settings
+from experiments.flags import parse_settings
+from experiments.settings import Settings
 
 POSITIONS = {"position": ["sinusoidal", "rotary"]}
 
