@@ -76,6 +76,28 @@ def test_there_are_pictures_of_all_three_kinds_of_attention(watched):
                 assert 0 <= entropy < 2
 
 
+def test_epochs_score_in_no_batches_but_those_compiled_before_them(tmp_path, monkeypatch):
+    letters = CharTokenizer("abc").with_extra_tokens("[BEGIN]", "[END]")
+    model = EncoderDecoderModel(letters, context_length=40, d_model=8, num_layers=1, dff=16)
+    sources = [[2, 3]] * 100 + [[2] * 20] * 3
+    shapes, search = [], model._beam_search.search
+
+    def watch(begins, most, beams, penalty, source_ids, *others):
+        shapes.append(source_ids.shape)
+        return search(begins, 1, beams, penalty, source_ids, *others[:-1], False)  # not compiled
+
+    monkeypatch.setattr(model._beam_search, "search", watch)
+    callback = TargetScores(tmp_path, sources, [[source] for source in sources])
+    callback.set_model(model)
+    callback.on_train_begin()
+    compiled = set(shapes)
+    assert len(compiled) == 2
+    shapes.clear()
+    callback.summaries()
+    assert set(shapes) == compiled
+    callback.on_train_end()
+
+
 @pytest.mark.parametrize(
     ("callback", "arguments", "name"),
     [(SampleTargets, [[]], "samples"), (TargetScores, [[], []], "sources")],
