@@ -20,6 +20,7 @@ from pathlib import Path
 from architecture import Number, is_text
 from data.corpora import Corpus, CorpusError, load_corpus
 from data.fetching import is_address
+from experiments.compiled_programs import keep_compiled_programs
 
 
 class UsageError(Exception):
@@ -195,7 +196,10 @@ def import_keras(threads: int | None = None) -> None:
         threads: how many threads one operation of TensorFlow or PyTorch may use. Default None: all
             cores.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Without TensorFlow's errors too: it has some to say of each program that it finds on disk.
+    # What stops it is an exception anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keep_compiled_programs(threads)
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with quiet_stderr():

@@ -1,23 +1,10 @@
 """What this machine is, and how many trials it trains at a time."""
 
 import os
-import platform
 from pathlib import Path
 
 # What a trial of a small model was seen to take at most, with TensorFlow.
 BYTES_A_TRIAL = 1_500_000_000
-
-
-def processor() -> str:
-    """The name of the processor, as far as it can be told."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    named = {name.strip(): value.strip() for name, value in fields.items()}
-    # Equal names do not mean equal instructions, on virtual machines above all.
-    return " ".join(named.get(name, "") for name in ("model name", "flags")).strip()
 
 
 def cores() -> int:

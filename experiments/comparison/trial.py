@@ -10,9 +10,6 @@ Importing this module does not import Keras.
 
 import contextlib
 import gc
-import hashlib
-import importlib.metadata
-import json
 import multiprocessing
 import os
 import platform
@@ -27,16 +24,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.corpora import CorpusError, load_corpus
-from data.fetching import cache_folder
 from experiments import cli, runs
 from experiments.cli import UsageError
-from experiments.comparison import baselines, machine
+from experiments.comparison import baselines
 from experiments.comparison.study import Trial
 from experiments.flags import parse_settings
 
 OUTPUT, PROGRESS, STOP = "output.txt", "progress.json", "stop"
 POLL_SECONDS = 0.1
-COMPILED_BYTES = 2e9  # a variant takes some 5 MB
 _lock = threading.Lock()
 
 
@@ -91,7 +86,6 @@ def train(trial: Trial) -> None:
         _, sha256 = runs.read_corpus_provenance(trial.folder)
         if sha256 != corpus.sha256:
             raise UsageError(f"{settings.corpus} is not the text that {trial.folder} was begun on")
-    keep_compiled(settings.threads_an_operation)
     cli.import_keras(settings.threads_an_operation)
     from experiments import preparation, reports, training  # only now: they import Keras
     from experiments.comparison.progress import ProgressFile
@@ -107,36 +101,6 @@ def train(trial: Trial) -> None:
     if outcome.stopped_by is not None:
         raise Stopped
     reports.write_results(settings, data, model, trial.folder, outcome.course, trial.hparams)
-
-
-def keep_compiled(threads: int | None) -> None:
-    """Lets TensorFlow keep on disk what XLA compiles, and find it there: call it before any use.
-
-    A program is of use on the same kind of processor only, and with as many threads: XLA cuts
-    large operations into so many parts, which changes the last digits of what they give.
-    """
-    made_for = [importlib.metadata.version("tensorflow"), machine.processor(), threads]
-    name = hashlib.sha256(json.dumps(made_for).encode()).hexdigest()[:16]
-    folder = cache_folder() / "compiled" / name
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        _keep_latest(folder.parent, COMPILED_BYTES)
-        flags = os.environ.get("TF_XLA_FLAGS", "")
-        os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()
-
-
-def _keep_latest(folder, most_bytes):
-    """Deletes the oldest files below a folder, so that the others take no more than so many bytes.
-
-    Another process may do the same.
-    """
-    files = [(path.stat(), path) for path in folder.glob("*/*")]
-    files.sort(key=lambda file: file[0].st_mtime, reverse=True)
-    total = 0
-    for status, path in files:
-        total += status.st_size
-        if total > most_bytes:
-            path.unlink(missing_ok=True)
 
 
 def call_in_process(function: Callable, *arguments, place: str, output: Path) -> Ending:
@@ -185,7 +149,7 @@ def _start(function, arguments, place, output):
     # A worker of Dask may have no children, as they would outlive it; these do not.
     multiprocessing.current_process().daemon = False
     if hasattr(os, "fork"):
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         names = ["tensorflow", "keras", "experiments.training", "experiments.reports"]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(names)

@@ -2,12 +2,13 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from experiments.cli import UsageError
-from experiments.comparison import trial
 from experiments.comparison.trial import STOP, Ending, Stopped, call_in_process
+from experiments.compiled_programs import keep_compiled_programs
 
 
 def call(function, *arguments, place):
@@ -73,11 +74,16 @@ def test_a_process_is_asked_to_end_when_the_study_is_to_stop(tmp_path, monkeypat
     assert time.monotonic() - begin < 50
 
 
-def test_what_was_compiled_takes_no_more_room_than_it_may(tmp_path):
-    for age in range(4):
-        file = tmp_path / "kind" / str(age)
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"x" * 10)
-        os.utime(file, (1000 - age, 1000 - age))
-    trial._keep_latest(tmp_path, 25)
-    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["0", "1"]
+def compile_something(home):
+    os.environ["KERAS_HOME"] = home
+    keep_compiled_programs()
+    (own,) = Path(home).glob(f"mini_transformer/compiled/*/.{os.getpid()}-*")
+    found = [path.name for path in own.iterdir()]
+    (own / "a.pb").write_bytes(b"a program")
+    return {"found": found}
+
+
+def test_what_a_trial_compiled_is_there_for_the_next(tmp_path):
+    for found in ([], ["a.pb"]):
+        ending = call(compile_something, str(tmp_path / "home"), place=tmp_path)
+        assert ending == Ending(True, None, {"found": found})
