@@ -92,7 +92,7 @@ def train(settings, data, model, folder) -> int:
         word = cli.ENDS[outcome.stopped_by]
         print(f"\n{word}: --resume {folder.name} goes on; the model so far is last.keras")
         return 128 + outcome.stopped_by
-    figures = reports.write_results(settings, data, model, folder, outcome.course)
+    figures = reports.write_results(settings, data, model, folder, outcome)
     reports.print_results(settings, data, model, folder, figures)
     return 0
 

@@ -36,6 +36,10 @@ class BestCheckpoint(keras.callbacks.Callback):
     Attributes:
         best_loss: the lowest loss so far, infinity before the first.
         best_epoch: its epoch, counted from 0; None before the first.
+        best_figures: all that this evaluation gave, "loss" and the metrics by their names; None
+            before the first.
+        last_figures: what the evaluation of the model as it is gave; None where it was trained
+            since the last one.
         losses: all losses that were looked at, pairs of an epoch and its loss.
 
     Raises:
@@ -61,7 +65,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self.epochs = epochs
         self.pace = TimeShare(time_share)
         self.best_loss = math.inf
-        self.best_epoch = None
+        self.best_epoch = self.best_figures = self.last_figures = None
         self.losses = []
         self._best = []  # the best model's variables
         self._is_saved = True  # whether they are in the file
@@ -72,6 +76,8 @@ class BestCheckpoint(keras.callbacks.Callback):
         return {
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
+            "best_figures": self.best_figures,
+            "last_figures": self.last_figures,
             "losses": self.losses,
             "best": self._best,
             "events": None if self._writer is None else self._writer.position(),
@@ -80,7 +86,9 @@ class BestCheckpoint(keras.callbacks.Callback):
     def set_state(self, state: dict) -> None:
         """Goes on from what `get_state` gave. Call it before `fit`."""
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
-        self.losses = state.get("losses", [])  # not kept by earlier versions
+        # Not kept by earlier versions.
+        self.losses = state.get("losses", [])
+        self.best_figures, self.last_figures = state.get("best_figures"), state.get("last_figures")
         self._best = state["best"]
         self._is_saved = not self._best  # the file may hold a later one
         if self._writer is not None:
@@ -91,14 +99,13 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.open(self)
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.last_figures = None
+
     def on_epoch_end(self, epoch, logs=None):
-        loss = self._loss(epoch, logs or {})
-        if math.isfinite(loss):
-            self.losses.append((epoch, float(loss)))
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, epoch
-            self._best = [keras.ops.convert_to_numpy(v) for v in self._variables()]
-            self._is_saved = False
+        figures = self._evaluate(epoch, logs or {})
+        if figures is not None:
+            self._keep(epoch, figures)
         if not self._is_saved and self.pace.allows_more():
             self._save()
 
@@ -108,21 +115,31 @@ class BestCheckpoint(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.close(self)
 
-    def _loss(self, epoch, logs):
+    def _evaluate(self, epoch, logs):
+        """What an evaluation of the model as it is gives; None where there is none."""
         if self.dataset is None:
             if "val_loss" not in logs:
                 raise ValueError(
                     "BestCheckpoint needs `validation_data` in fit, or a `dataset` of its own. "
                     f"Received: logs={sorted(logs)}."
                 )
-            return logs["val_loss"]
+            return {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
         if self.epochs is not None and epoch not in self.epochs:
-            return math.inf
+            return None
         figures = self.model.evaluate(self.dataset, verbose=0, return_dict=True)
         if self._writer is not None:
             summaries = (scalar_pb(f"epoch_{name}", value) for name, value in figures.items())
             self._writer.write(epoch, summaries)
-        return figures["loss"]
+        return figures
+
+    def _keep(self, epoch, figures):
+        loss, self.last_figures = figures["loss"], figures
+        if math.isfinite(loss):
+            self.losses.append((epoch, float(loss)))
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch, self.best_figures = loss, epoch, figures
+            self._best = [keras.ops.convert_to_numpy(v) for v in self._variables()]
+            self._is_saved = False
 
     def _variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]

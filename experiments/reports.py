@@ -8,7 +8,7 @@ import callbacks
 import models
 from data.masked import MaskedTexts
 from data.pairs import Pairs
-from experiments import runs
+from experiments import runs, training
 from experiments.console import console, make_table
 from experiments.preparation import Data
 from experiments.settings import FIELDS, Settings
@@ -64,17 +64,17 @@ def write_results(
     data: Data,
     model: models.ZooModel,
     folder: Path,
-    course: dict,
+    outcome: training.Outcome,
     hparams: dict | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Evaluates what was saved, and writes the last files of a run.
+    """Evaluates what was saved and not evaluated yet, and writes the last files of a run.
 
     These are training.json (how the training went), the run's row in TensorBoard's HParams, and
     results.json. The model has the weights of best.keras afterwards.
 
     Args:
         settings, data, model, folder: of the run.
-        course: that of `training.Outcome`.
+        outcome: what `training.fit` gave.
         hparams: what sets the run apart, for its row. Default None: the settings that differ from
             the defaults.
 
@@ -84,21 +84,24 @@ def write_results(
         2,000 of them, too.
     """
     evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
-    last = model.evaluate(evaluation_data, verbose=0, return_dict=True)
+    best, last = outcome.best_figures, outcome.last_figures
+    if last is None:
+        last = model.evaluate(evaluation_data, verbose=0, return_dict=True)
     model.load_weights(folder / "best.keras")  # into what is compiled already
-    best = model.evaluate(evaluation_data, verbose=0, return_dict=True)
-    figures = {"best.keras": best, "last.keras": last}
+    if best is None:
+        best = model.evaluate(evaluation_data, verbose=0, return_dict=True)
+    figures = {"best.keras": dict(best), "last.keras": dict(last)}
     if writes_targets(data):
-        best |= model.score_targets(*data.evaluation.questions(2000))._asdict()
+        figures["best.keras"] |= model.score_targets(*data.evaluation.questions(2000))._asdict()
     best_possible = None if settings.validates else data.training.best_possible()
     if best_possible is not None:
         figures["best possible"] = best_possible
 
     hparams = _unusual(settings) if hparams is None else hparams
     shutil.rmtree(folder / "hparams", ignore_errors=True)  # where earlier versions wrote them
-    callbacks.write_hparams(folder / "validation", hparams, best, folder.name)
+    callbacks.write_hparams(folder / "validation", hparams, figures["best.keras"], folder.name)
     sizes = {"parameters": model.count_params(), "threads": settings.threads_an_operation}
-    runs.write_json(folder / runs.TRAINING, {**sizes, **course})
+    runs.write_json(folder / runs.TRAINING, {**sizes, **outcome.course})
     runs.write_json(folder / runs.RESULTS, figures)
     return figures
 

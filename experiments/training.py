@@ -159,11 +159,15 @@ class Outcome(NamedTuple):
         diverged_at: after how many steps loss or weights were no finite numbers; None if never.
         course: how it went, for training.json: the steps made, how long they took without
             evaluations and compilation, and the loss of each clean evaluation.
+        best_figures, last_figures: what evaluations on the way gave of best.keras and last.keras;
+            None where there was none.
     """
 
     stopped_by: signal.Signals | None
     diverged_at: int | None
     course: dict
+    best_figures: dict[str, float] | None = None
+    last_figures: dict[str, float] | None = None
 
 
 def fit(
@@ -205,15 +209,16 @@ def fit(
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
-    return Outcome(stopped_by, diverged_at, _course(settings, data, watchers))
-
-
-def _course(settings, data, watchers):
-    """How a training went, from what the callbacks kept of it."""
     best, scalars = (
         next(watcher for watcher in watchers if isinstance(watcher, kind))
         for kind in (callbacks.BestCheckpoint, callbacks.Scalars)
     )
+    course = _course(settings, data, best, scalars)
+    return Outcome(stopped_by, diverged_at, course, best.best_figures, best.last_figures)
+
+
+def _course(settings, data, best, scalars):
+    """How a training went, from what the callbacks kept of it."""
     steps, seconds, batches = np.array(scalars.epochs or [(0, 0.0, 0)]).T
     epochs = [epoch for epoch, _ in best.losses]
     return {

@@ -100,7 +100,7 @@ def train(trial: Trial) -> None:
         raise UsageError(f"the loss is no number after step {outcome.diverged_at:,}")
     if outcome.stopped_by is not None:
         raise Stopped
-    reports.write_results(settings, data, model, trial.folder, outcome.course, trial.hparams)
+    reports.write_results(settings, data, model, trial.folder, outcome, trial.hparams)
 
 
 def call_in_process(function: Callable, *arguments, place: str, output: Path) -> Ending:

@@ -62,6 +62,14 @@ def test_the_file_holds_weights_and_optimizer_of_the_epoch_with_the_lowest_val_l
         assert path.read_bytes() == recorder.files[3] == recorder.files[2]
 
 
+def test_the_last_figures_are_those_of_the_model_as_it_is(tmp_path, model, train, examples):
+    for epochs, is_known in (([0, 1], True), ([0], False)):  # trained for two
+        checkpoint = BestCheckpoint(tmp_path / "best.keras", examples, epochs)
+        train(checkpoint, epochs=2)
+        figures = model.evaluate(examples, verbose=0, return_dict=True)
+        assert checkpoint.last_figures == (figures if is_known else None)
+
+
 def test_training_goes_on_undisturbed_by_a_save_that_came_late(
     tmp_path, model, train, examples, fresh_weights
 ):
