@@ -3,6 +3,8 @@
 Axes: B batch, T query positions, S key positions, N heads, H head_dim = d_model / N, D d_model.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -62,17 +64,17 @@ def scaled_dot_product_attention(
     if mask is not None:  # takes masked keys out of the softmax's sum
         attention_logits = ops.where(mask, attention_logits, -1e9)
     # The softmax, written out: `ops.softmax` warns where there is one key only. Taking the maximum
-    # off changes nothing but keeps exp from overflowing.
-    maximum = ops.max(attention_logits, axis=-1, keepdims=True)  # (..., T, 1)
+    # off changes nothing, the gradient neither, but keeps exp from overflowing.
+    maximum = ops.stop_gradient(ops.max(attention_logits, axis=-1, keepdims=True))  # (..., T, 1)
     if softmax_plus_one:
         maximum = ops.maximum(maximum, 0.0)  # the logit of nothing
     exponentials = ops.exp(attention_logits - maximum)
     total = ops.sum(exponentials, axis=-1, keepdims=True)
     if softmax_plus_one:
         total = total + ops.exp(-maximum)
+    if mask is not None:  # zeros also in a row that is masked throughout, uniform otherwise
+        total = ops.where(maximum > -1e9, total, math.inf)
     attention_scores = exponentials / total
-    if mask is not None:  # zeros also in a row that is masked throughout, uniform until here
-        attention_scores = ops.where(mask, attention_scores, 0.0)
     attention_scores = ops.cast(attention_scores, value.dtype)  # (..., T, S)
     weights = attention_scores if dropout is None else dropout(attention_scores)
     outputs = ops.matmul(weights, value)  # (..., T, H)

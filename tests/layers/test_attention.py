@@ -186,6 +186,29 @@ def test_a_row_that_sees_nothing_is_zero_with_finite_gradients(dtype, part):
         assert not slope[1, :, 2].any()
 
 
+@pytest.mark.parametrize("softmax_plus_one", [False, True])
+def test_the_gradient_is_that_of_a_softmax(softmax_plus_one):
+    query, key, value = floats(2, 3, 4, 6), floats(2, 3, 5, 6, seed=1), floats(2, 3, 5, 7, seed=2)
+    mask = MASKS["random"] | (np.arange(5) == 2)
+
+    def reference(x):
+        logits = ops.where(mask, ops.matmul(x, np.swapaxes(key, -1, -2)) / 6**0.5, -1e9)
+        if softmax_plus_one:
+            logits = ops.concatenate([logits, ops.zeros((2, 3, 4, 1))], axis=-1)
+        return ops.matmul(ops.softmax(logits)[..., :5], value)
+
+    def attend(x):
+        return scaled_dot_product_attention(x, key, value, mask, softmax_plus_one=softmax_plus_one)[
+            0
+        ]
+
+    found, expected = (
+        gradient(lambda x, of=of: ops.sum(ops.square(of(x))), query) for of in (attend, reference)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert abs(expected).max() > 0.1
+
+
 def test_the_softmax_is_as_exact_in_bfloat16_as_in_float32():
     key = np.eye(600, dtype="float32")
     query = ops.cast(np.zeros((1, 600)), "bfloat16")
