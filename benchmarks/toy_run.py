@@ -31,7 +31,7 @@ settings, corpus = Settings(), load_corpus("toy")
 data = preparation.prepare_data(settings, corpus)
 model = training.build_model(settings, corpus, data)
 batches = data.training.training_batches(settings.batch_size, settings.seed)
-evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
+evaluation_data = training.evaluation_batches(settings, data)
 training.console.quiet = True
 with tempfile.TemporaryDirectory() as folder:
     watchers = []

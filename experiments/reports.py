@@ -83,7 +83,7 @@ def write_results(
         and perplexity. Where targets are written, for "best.keras" how right they are, at most
         2,000 of them, too.
     """
-    evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
+    evaluation_data = training.evaluation_batches(settings, data)
     best, last = outcome.best_figures, outcome.last_figures
     if last is None:
         last = model.evaluate(evaluation_data, verbose=0, return_dict=True)

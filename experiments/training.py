@@ -27,6 +27,8 @@ from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models.xla import has_xla
 from optimizers import make_optimizer, make_schedule
 
+_EVALUATED_TOKENS, _EVALUATED_LOGITS = 3072, 2**26  # at most, at a time
+
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooModel:
     """Makes the model that the settings describe, compiled and with fresh weights.
@@ -116,6 +118,18 @@ def spans(settings: Settings, data: Data) -> tuple[int, int]:
     return min(span, batches), batches
 
 
+def evaluation_batches(settings: Settings, data: Data):
+    """The batches that a training is evaluated on.
+
+    A forward pass needs less memory than a step and is fastest with some 3,000 tokens at a time;
+    fewer where the vocabulary is so large that their logits would take more than 256 MB.
+    """
+    tokens = min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // data.tokenizer.vocabulary_size)
+    rows = max(tokens // data.evaluation.context_length, settings.batch_size)
+    there_are = data.evaluation.steps_per_epoch(1)
+    return data.evaluation.evaluation_batches(min(rows, there_are))
+
+
 def open_folder(
     settings: Settings,
     corpus: Corpus,
@@ -189,7 +203,7 @@ def fit(
     """
     for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
         leftover.unlink()
-    evaluation_data = data.evaluation.evaluation_batches(settings.batch_size)
+    evaluation_data = evaluation_batches(settings, data)
     watchers = make_callbacks(settings, data, folder, evaluation_data, progress)
     _, batches = spans(settings, data)
     path = folder / runs.CHECKPOINT
