@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.sampling import sample_tokens
+from models.sampling import likeliest, sample_tokens
 from tests.layers.layer_checks import to_numpy
 
 SHARES = np.array([0.1, 0.4, 0.05, 0.25, 0.2])  # the likeliest: 1, 3, 4, 0, 2
@@ -62,3 +62,19 @@ def test_each_row_has_logits_and_a_random_number_of_its_own():
     logits = np.log([[0.5, 0.5, 1e-9], [1e-9, 0.5, 0.5]]).astype("float32")
     tokens = sample_tokens(logits, np.array([0.2, 0.9], "float32"), 1.0, 3, 1.0)
     assert to_numpy(tokens).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 65, 1000])
+@pytest.mark.parametrize("k", [1, 5, 40, 125])
+@pytest.mark.parametrize("kind", ["different", "equal", "few", "hidden"])
+def test_the_likeliest_are_those_of_a_stable_sort(size, k, kind):
+    logits = np.random.default_rng(size).permutation(3 * size).reshape(3, size).astype("float32")
+    if kind in ("equal", "few"):
+        logits %= 1 if kind == "equal" else 4
+    if kind == "hidden":
+        logits[:, size // 2] = -np.inf
+    k = min(k, size)
+    values, token_ids = map(to_numpy, likeliest(logits, k))
+    expected = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
+    assert token_ids.tolist() == expected.tolist()
+    assert values.tolist() == np.take_along_axis(logits, expected, axis=-1).tolist()
