@@ -12,7 +12,7 @@ import pytest
 
 from tests.keras_home import make_keras_home
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_HOME"] = make_keras_home()  # before Keras is imported
 
 
