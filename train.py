@@ -35,9 +35,10 @@ def main(argv: Sequence[str]) -> int:
     )
 
     cli.import_keras(settings.threads_an_operation)
-    from experiments import preparation, reports, training  # only now: they import Keras
+    from experiments import devices, preparation, reports, training  # only now: they import Keras
 
     data = preparation.prepare_data(settings, corpus, validation)
+    devices.distribute(settings, flags.devices or 1, flags.model_parallel or 1)
     model = training.build_model(settings, corpus, data)
     reports.print_plan(settings, data, model)
     if flags.dry_run:

@@ -30,8 +30,13 @@ LOSS = 1.8857
 HOOKS = "train_begin", "epoch_begin", "train_batch_begin", "train_batch_end", "epoch_end"
 
 
-def watched(argv: list[str]) -> None:
-    """Runs `train.py`, and prints as JSON when and for how long its parts were at work."""
+def watched(until: float, argv: list[str]) -> None:
+    """Runs `train.py`, and prints as JSON when and for how long its parts were at work.
+
+    Args:
+        until: the process ends at once when an evaluation gives this loss.
+        argv: flags of `train.py`.
+    """
     sys.path.insert(0, str(PROJECT))
     from experiments import cli
 
@@ -64,6 +69,8 @@ def watched(argv: list[str]) -> None:
             def on_test_end(self, logs=None):
                 found["evaluations"] += time.perf_counter() - self.begin
                 found["losses"].append((time.time(), logs["loss"]))
+                if logs["loss"] <= until:
+                    sys.exit()
 
             def on_train_end(self, logs=None):
                 found["end"] = time.time()
@@ -93,10 +100,12 @@ def measure(kind: str, corpus: str, folder: str) -> dict[str, float]:
     preset = [*("--preset", BEST if kind == SOON else kind), "--corpus", corpus, "--logs", folder]
     if kind == SOON:
         preset += ["--eval-every", "50"]
+    until = str(LOSS if kind == SOON else 0)
+    here = Path(__file__).resolve()
     command = {
-        PYTORCH: [PROJECT / "benchmarks" / "plain_pytorch.py", corpus],
+        PYTORCH: [here.parent / "plain_pytorch.py", corpus],
         IMPORT: ["-c", "import keras"],
-    }.get(kind, [__file__, "--watched", *preset])
+    }.get(kind, [here, "--watched", until, *preset])
     begin = time.time()
     output = subprocess.run(
         [sys.executable, *command], cwd=folder, check=True, capture_output=True, text=True
@@ -106,7 +115,7 @@ def measure(kind: str, corpus: str, folder: str) -> dict[str, float]:
         return seconds
     found = json.loads(output.splitlines()[-1])
     if kind == SOON:
-        return {"all": next(when for when, loss in found["losses"] if loss <= LOSS) - begin}
+        return {"all": found["losses"][-1][0] - begin}
     seconds["first step"] = found["first_step"] - begin
     seconds["evaluations"] = found["evaluations"]
     seconds["callbacks"] = found.get("callbacks", 0.0)
@@ -152,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    watched(sys.argv[2:]) if sys.argv[1:2] == ["--watched"] else main()
+    watched(float(sys.argv[2]), sys.argv[3:]) if sys.argv[1:2] == ["--watched"] else main()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from architecture import Architecture, SettingError, check_setting
 from data.corpora import BUILT_IN, holds_pairs
-from experiments.cli import ArgumentParser, UsageError, add_flag, flag_of, text
+from experiments.cli import ArgumentParser, UsageError, add_flag, flag_of, number, text
 from experiments.presets import PRESETS
 from experiments.settings import FIELDS, Settings
 
@@ -87,6 +87,19 @@ def make_parser() -> ArgumentParser:
         "more --steps or --epochs make it longer",
     )
     group.add_argument(
+        "--devices",
+        type=number(int, least=1),
+        metavar="N",
+        help="train on so many devices, which share out each batch; on JAX alone "
+        "(KERAS_BACKEND=jax). A run may go on with another number (1)",
+    )
+    group.add_argument(
+        "--model-parallel",
+        type=number(int, least=1),
+        metavar="N",
+        help="with --devices, how many of them share the weights of a model (1: each has all)",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
     )
     return parser
@@ -99,7 +112,7 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
 
     Returns:
         The settings, and all flags as given, for those that are no settings (`run_name`,
-        `dry_run`, `list_presets`, `resume`).
+        `dry_run`, `list_presets`, `resume`, `devices`, `model_parallel`).
 
     Raises:
         UsageError: a flag or config key that is unknown or has a value out of its range.

@@ -126,8 +126,10 @@ def evaluation_batches(settings: Settings, data: Data):
     """
     tokens = min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // data.tokenizer.vocabulary_size)
     rows = max(tokens // data.evaluation.context_length, settings.batch_size)
-    there_are = data.evaluation.steps_per_epoch(1)
-    return data.evaluation.evaluation_batches(min(rows, there_are))
+    rows = min(rows, data.evaluation.steps_per_epoch(1))
+    distribution = keras.distribution.distribution()
+    groups = 1 if distribution is None else distribution.num_model_replicas  # of devices
+    return data.evaluation.evaluation_batches(-(-rows // groups) * groups)
 
 
 def open_folder(

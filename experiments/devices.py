@@ -1,0 +1,100 @@
+"""Training on several devices: how batches and weights are laid out among them.
+
+Keras does it (`keras.distribution`), on JAX alone. The batch of a step is the same whatever the
+number of devices, and so is the loss, but for the order in which numbers are added up.
+"""
+
+import keras
+
+from experiments.cli import UsageError
+from experiments.settings import Settings
+
+# Which axis of a weight is split, by the end of its path: attention by heads, the feed-forward
+# network by its hidden numbers, embeddings by the vocabulary. Products with them are the devices'
+# own; those with the outputs' kernels are added up.
+SPLIT_AXIS = {
+    "query/kernel": 1,
+    "query/bias": 0,
+    "(key|value)/kernel": 1,
+    "(key|value)/bias": 0,
+    "(hidden|gate)/kernel": 1,
+    "(hidden|gate)/bias": 0,
+    "(attention|feed_forward)/output/kernel": 0,
+    "embedding/embeddings": 0,
+    "logits/kernel": 1,
+    "logits/bias": 0,
+}
+
+
+class _ModelParallel(keras.distribution.ModelParallel):
+    """Keras's own, but what does not divide stays whole."""
+
+    def get_variable_layout(self, variable):
+        layout = super().get_variable_layout(variable)
+        parts = dict(zip(self.device_mesh.axis_names, self.device_mesh.shape, strict=True))
+        if all(
+            size % parts.get(axis, 1) == 0
+            for size, axis in zip(variable.shape, layout.axes, strict=False)
+        ):
+            return layout
+        return keras.distribution.TensorLayout([None] * len(variable.shape), self.device_mesh)
+
+
+def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
+    """Has the models that are made from now on trained on several devices.
+
+    A batch is shared out among `devices / model_parallel` groups of devices, and the weights of a
+    model among the devices of a group; those that do not divide stay whole on each.
+
+    Args:
+        settings: the run's.
+        devices: how many devices, at least 1. Default 1: nothing is laid out.
+        model_parallel: how many of them share a model, at least 1. Default 1: each has all of it.
+
+    Raises:
+        UsageError: devices that are not there, or something that must divide and does not.
+    """
+    if devices % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --devices {devices}, "
+            f"got {model_parallel}"
+        )
+    if devices == 1:
+        return
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise UsageError(
+            f"argument --devices: expected 1 with {backend}, got {devices}; only JAX trains on "
+            "several (KERAS_BACKEND=jax)"
+        )
+    present = keras.distribution.list_devices()
+    if devices > len(present):
+        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={devices} makes a processor so "
+        hint += "many"
+        raise UsageError(
+            f"argument --devices: expected at most {len(present)}, as many as there are, got "
+            f"{devices}{hint if present[0].startswith('cpu') else ''}"
+        )
+    groups = devices // model_parallel
+    if settings.batch_size % groups:
+        raise UsageError(
+            f"argument --batch-size: expected a multiple of {groups}, among which --devices "
+            f"{devices} share it out, got {settings.batch_size}"
+        )
+    if settings.num_heads % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
+            f"got {model_parallel}"
+        )
+    mesh = keras.distribution.DeviceMesh(
+        (groups, model_parallel), ("batch", "model"), present[:devices]
+    )
+    layout = keras.distribution.LayoutMap(mesh)
+    if model_parallel > 1:
+        for end, axis in SPLIT_AXIS.items():
+            layout[f".*{end}"] = ("model",) if axis == 0 else (None, "model")
+    if (settings.num_kv_heads or settings.num_heads) % model_parallel:
+        del layout[".*(key|value)/kernel"], layout[".*(key|value)/bias"]
+    keras.distribution.set_distribution(
+        _ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
+    )
