@@ -202,9 +202,9 @@ def import_keras(threads: int | None = None) -> None:
     keep_compiled_programs(threads)
     made = re.search(r"host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
     if made is not None:
-        # XLA's threads. The devices that it makes of a processor wait for each other in them: on two
-        # cores, four devices came to a standstill in two of four trainings, and in none of three
-        # with more threads.
+        # XLA's threads, in which the devices that it makes of a processor wait for each other: on
+        # two cores, four devices came to a standstill in two of four trainings, and in none of
+        # three with more threads.
         os.environ.setdefault("NPROC", str(4 * int(made[1])))
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
