@@ -35,12 +35,16 @@ def main(argv: Sequence[str]) -> int:
     )
 
     cli.import_keras(settings.threads_an_operation)
-    from experiments import devices, preparation, reports, training  # only now: they import Keras
+    # Only now: they import Keras.
+    from experiments import devices, preparation, processes, reports, training
 
+    if flags.coordinator is not None:
+        processes.connect(flags, settings, corpus, validation)
     data = preparation.prepare_data(settings, corpus, validation)
-    devices.distribute(settings, flags.devices or 1, flags.model_parallel or 1)
+    devices.distribute(settings, flags.devices, flags.model_parallel or 1)
     model = training.build_model(settings, corpus, data)
-    reports.print_plan(settings, data, model)
+    if processes.is_first():
+        reports.print_plan(settings, data, model)
     if flags.dry_run:
         return 0
     folder = training.open_folder(settings, corpus, data, model, flags.run_name, folder)
@@ -49,11 +53,17 @@ def main(argv: Sequence[str]) -> int:
     except cli.UsageError:
         raise
     except Exception as error:
+        going_on = f"; --resume {folder.name} goes on when it can" if folder.exists() else ""
         reason = runs.why_unwritable(folder, error)
-        if reason is None:
+        if reason is not None:
+            message = f"{folder}: can't be written ({reason}){going_on}"
+        elif processes.is_about_another(error):
+            message = f"another process has ended{going_on if processes.is_first() else ''}"
+        else:
             raise
-    going_on = f"; --resume {folder.name} goes on when it can" if folder.exists() else ""
-    print(f"train.py: error: {folder}: can't be written ({reason}){going_on}", file=sys.stderr)
+    print(f"train.py: error: {message}", file=sys.stderr, flush=True)
+    if processes.count() > 1:
+        processes.end_at_once(1)
     return 1
 
 
@@ -79,9 +89,13 @@ def find_text(part, settings, flags, folder):
 
 def train(settings, data, model, folder) -> int:
     """Trains and reports in a run's folder; returns the exit status."""
-    from experiments import reports, training
+    from experiments import processes, reports, training
 
     outcome = training.fit(settings, data, model, folder)
+    if not processes.is_first():  # which says how it went
+        if outcome.stopped_by is not None:
+            return 128 + outcome.stopped_by
+        return 0 if outcome.diverged_at is None else 3
     if outcome.diverged_at is not None:
         print(
             f"train.py: error: the loss is no number after step {outcome.diverged_at:,}: a lower "

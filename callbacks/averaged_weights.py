@@ -53,7 +53,7 @@ class AveragedWeights(keras.callbacks.Callback):
     def _swap(self):
         averages = self.model.optimizer.averages
         for variable, average in zip(self.model.trainable_variables, averages, strict=True):
-            value = keras.ops.convert_to_numpy(variable).copy()
+            value = keras.ops.copy(variable)
             variable.assign(average)
             average.assign(value)
         self._is_average = not self._is_average

@@ -208,7 +208,7 @@ def import_keras(threads: int | None = None) -> None:
         os.environ.setdefault("NPROC", str(4 * int(made[1])))
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with quiet_stderr():
+    with quiet():
         # TensorFlow on every backend: tf.data feeds it and tf.summary logs it.
         import tensorflow as tf
 
@@ -224,22 +224,28 @@ def import_keras(threads: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def quiet_stderr():
-    """Keeps what C++ code writes to standard error back, and shows it only if an error follows."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
+def quiet(stream=None):
+    """Keeps what C++ code writes back, and shows it only if an error follows.
+
+    Args:
+        stream: `sys.stdout` for standard output. Default None: standard error.
+    """
+    stream = sys.stderr if stream is None else stream
+    number = 1 if stream is sys.stdout else 2
+    stream.flush()
+    descriptor = os.dup(number)
     with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+        os.dup2(kept.fileno(), number)
         try:
             yield
         except Exception:
             kept.seek(0)
-            os.write(stderr, kept.read())
+            os.write(descriptor, kept.read())
             raise
         finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
+            stream.flush()
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def find_corpus(source: str, flag: str = "--corpus") -> Corpus:

@@ -5,7 +5,9 @@ number of devices, and so is the loss, but for the order in which numbers are ad
 """
 
 import keras
+import numpy as np
 
+from experiments import processes
 from experiments.cli import UsageError
 from experiments.settings import Settings
 
@@ -27,7 +29,19 @@ SPLIT_AXIS = {
 
 
 class _ModelParallel(keras.distribution.ModelParallel):
-    """Keras's own, but what does not divide stays whole."""
+    """Keras's own, but what does not divide stays whole.
+
+    Args:
+        mesh: the devices, (groups, those that share a model).
+        split_axis: which axis of which weights is split, as `SPLIT_AXIS` says it.
+    """
+
+    def __init__(self, mesh: keras.distribution.DeviceMesh, split_axis: dict[str, int]):
+        layout = keras.distribution.LayoutMap(mesh)
+        for end, axis in split_axis.items():
+            layout[f".*{end}"] = ("model",) if axis == 0 else (None, "model")
+        super().__init__(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
+        self._split_axis = split_axis
 
     def get_variable_layout(self, variable):
         layout = super().get_variable_layout(variable)
@@ -39,24 +53,40 @@ class _ModelParallel(keras.distribution.ModelParallel):
             return layout
         return keras.distribution.TensorLayout([None] * len(variable.shape), self.device_mesh)
 
+    def of_this_process(self) -> "_ModelParallel":
+        """The same on the devices of this process alone."""
+        rows = np.split(self.device_mesh.devices, processes.count())[processes.number()]
+        mesh = keras.distribution.DeviceMesh(rows.shape, self.device_mesh.axis_names, rows)
+        return _ModelParallel(mesh, self._split_axis)
 
-def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
+
+def distribute(settings: Settings, devices: int | None = None, model_parallel: int = 1) -> None:
     """Has the models that are made from now on trained on several devices.
 
     A batch is shared out among `devices / model_parallel` groups of devices, and the weights of a
-    model among the devices of a group; those that do not divide stay whole on each.
+    model among the devices of a group; those that do not divide stay whole on each. A group lies
+    within a process.
 
     Args:
         settings: the run's.
-        devices: how many devices, at least 1. Default 1: nothing is laid out.
+        devices: how many devices there are in all processes together, at least 1. Default None:
+            one in each; a single one is not laid out.
         model_parallel: how many of them share a model, at least 1. Default 1: each has all of it.
 
     Raises:
         UsageError: devices that are not there, or something that must divide and does not.
     """
-    if devices % model_parallel:
+    number = processes.count()
+    devices = number if devices is None else devices
+    if devices % number:
         raise UsageError(
-            f"argument --model-parallel: expected a divisor of --devices {devices}, "
+            f"argument --devices: expected a multiple of --processes {number}, got {devices}"
+        )
+    each = devices // number
+    if each % model_parallel:
+        several = f" in each of {number} processes" if number > 1 else ""
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --devices {each}{several}, "
             f"got {model_parallel}"
         )
     if devices == 1:
@@ -67,13 +97,16 @@ def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) ->
             f"argument --devices: expected 1 with {backend}, got {devices}; only JAX trains on "
             "several (KERAS_BACKEND=jax)"
         )
-    present = keras.distribution.list_devices()
-    if devices > len(present):
-        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={devices} makes a processor so "
+    import jax
+
+    present = [jax.local_devices(process) for process in range(number)]
+    fewest = min(map(len, present))
+    if each > fewest:
+        hint = f"; XLA_FLAGS=--xla_force_host_platform_device_count={each} makes a processor so "
         hint += "many"
         raise UsageError(
-            f"argument --devices: expected at most {len(present)}, as many as there are, got "
-            f"{devices}{hint if present[0].startswith('cpu') else ''}"
+            f"argument --devices: expected at most {fewest * number}, as many as there are, got "
+            f"{devices}{hint if present[0][0].platform == 'cpu' else ''}"
         )
     groups = devices // model_parallel
     if settings.batch_size % groups:
@@ -86,15 +119,11 @@ def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) ->
             f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
             f"got {model_parallel}"
         )
-    mesh = keras.distribution.DeviceMesh(
-        (groups, model_parallel), ("batch", "model"), present[:devices]
-    )
-    layout = keras.distribution.LayoutMap(mesh)
-    if model_parallel > 1:
-        for end, axis in SPLIT_AXIS.items():
-            layout[f".*{end}"] = ("model",) if axis == 0 else (None, "model")
+    names = [f"{device.platform}:{device.id}" for some in present for device in some[:each]]
+    mesh = keras.distribution.DeviceMesh((groups, model_parallel), ("batch", "model"), names)
+    split = dict(SPLIT_AXIS) if model_parallel > 1 else {}
     if (settings.num_kv_heads or settings.num_heads) % model_parallel:
-        del layout[".*(key|value)/kernel"], layout[".*(key|value)/bias"]
-    keras.distribution.set_distribution(
-        _ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
-    )
+        split = {end: axis for end, axis in split.items() if not end.startswith("(key|value)")}
+    keras.distribution.set_distribution(_ModelParallel(mesh, split))
+    if number > 1:
+        processes.meet(mesh)

@@ -100,6 +100,25 @@ def make_parser() -> ArgumentParser:
         help="with --devices, how many of them share the weights of a model (1: each has all)",
     )
     group.add_argument(
+        "--coordinator",
+        type=text("HOST:PORT of process 0", is_address_of_port),
+        metavar="HOST:PORT",
+        help="train in several processes, on one machine or several, which meet there: the same "
+        "command with another --process-id starts each. The first one alone writes",
+    )
+    group.add_argument(
+        "--processes",
+        type=number(int, least=2),
+        metavar="N",
+        help="with --coordinator, how many they are; --devices then counts those of all (one each)",
+    )
+    group.add_argument(
+        "--process-id",
+        type=number(int, least=0),
+        metavar="N",
+        help="with --coordinator, which of them this is, from 0",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
     )
     return parser
@@ -112,12 +131,13 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
 
     Returns:
         The settings, and all flags as given, for those that are no settings (`run_name`,
-        `dry_run`, `list_presets`, `resume`, `devices`, `model_parallel`).
+        `dry_run`, `list_presets`, `resume`, `devices`, `coordinator` and their like).
 
     Raises:
         UsageError: a flag or config key that is unknown or has a value out of its range.
     """
     given, flags = _given_settings(argv)
+    _check_processes(flags)
     try:
         return Settings(**{**_defaults(given), **given}), flags
     except SettingError as error:
@@ -125,6 +145,22 @@ def parse_settings(argv: Sequence[str]) -> tuple[Settings, argparse.Namespace]:
         raise UsageError(
             f"argument {flag_of(error.name)}: expected {wanted}, got {error.value}"
         ) from error
+
+
+def _check_processes(flags):
+    """Raises a UsageError unless all flags of several processes are given, or none."""
+    names = ("coordinator", "processes", "process_id")
+    missing = [flag_of(name) for name in names if getattr(flags, name) is None]
+    if 0 < len(missing) < len(names):
+        raise UsageError(
+            "expected --coordinator, --processes and --process-id together, got no "
+            + " and no ".join(missing)
+        )
+    if not missing and flags.process_id >= flags.processes:
+        raise UsageError(
+            f"argument --process-id: expected less than --processes {flags.processes}, got "
+            f"{flags.process_id}"
+        )
 
 
 def _defaults(given: dict) -> dict:
@@ -201,6 +237,12 @@ def _given_settings(argv: Sequence[str]) -> tuple[dict, argparse.Namespace]:
     if by_epochs:
         given["steps"] = None  # not those of a preset or config
     return given, flags
+
+
+def is_address_of_port(address: str) -> bool:
+    """Whether this is HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
 def is_folder_name(name: str) -> bool:

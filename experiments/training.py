@@ -17,7 +17,7 @@ import models
 from data.corpora import Corpus
 from data.masked import MaskedTexts
 from data.pairs import Pairs
-from experiments import runs
+from experiments import processes, runs
 from experiments.cli import UsageError
 from experiments.console import console
 from experiments.preparation import Data
@@ -155,6 +155,8 @@ def open_folder(
     Raises:
         UsageError: a folder that exists, can't be made, or is in use.
     """
+    if not processes.is_first():
+        return processes.own_folder(resumed)
     folder = runs.make_folder(settings, run_name) if resumed is None else resumed
     runs.keep_for_this_process(folder)
     (folder / runs.RESULTS).unlink(missing_ok=True)
@@ -222,6 +224,8 @@ def fit(
         )
     if diverged_at is not None:
         checkpoint.restore()
+    if processes.count() > 1:
+        processes.OwnCopy(model).__enter__()  # for good: the others have done their share
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")
@@ -250,22 +254,32 @@ def _course(settings, data, best, scalars):
     }
 
 
+_STEERING = (
+    *(callbacks.StopOnDivergence, callbacks.StopAtStep),
+    *(callbacks.AveragedWeights, callbacks.EarlyStopping),
+)
+
+
 def _go_on(settings, data, model, evaluation_data, watchers, checkpoint):
     """Trains from the checkpoint to the end, or to what ends it earlier; returns what that was."""
     span, batches = spans(settings, data)
     done = checkpoint.step
     epochs = checkpoint.epoch + math.ceil((batches - done) / span)
-    interrupt, divergence = callbacks.StopOnInterrupt(), callbacks.StopOnDivergence()
+    several = processes.count() > 1
+    interrupt = processes.StopOnInterrupt() if several else callbacks.StopOnInterrupt()
+    divergence = callbacks.StopOnDivergence()
+    others = [divergence, callbacks.StopAtStep(batches - done), *watchers, checkpoint]
+    if not processes.is_first():  # only what steers the training
+        others = [other for other in others if isinstance(other, _STEERING)]
     model.fit(
-        data.training.training_batches(settings.batch_size, settings.seed, done),
+        processes.own_rows(
+            data.training.training_batches(settings.batch_size, settings.seed, done)
+        ),
         steps_per_epoch=span,
         initial_epoch=checkpoint.epoch,
         epochs=epochs,
-        validation_data=evaluation_data if settings.validates else None,
-        callbacks=[
-            *(interrupt, divergence, callbacks.StopAtStep(batches - done)),
-            *(*watchers, checkpoint),
-        ],
+        validation_data=processes.own_rows(evaluation_data) if settings.validates else None,
+        callbacks=[interrupt, *([processes.OnOwnCopy(others)] if several else others)],
         shuffle=False,
         verbose=0,
     )

@@ -153,7 +153,7 @@ def _start(function, arguments, place, output):
         names = ["tensorflow", "keras", "experiments.training", "experiments.reports"]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(names)
-        with _lock, cli.quiet_stderr():  # that of the forkserver, as long as it lives
+        with _lock, cli.quiet():  # that of the forkserver, as long as it lives
             forkserver.ensure_running()
     else:
         context = multiprocessing.get_context("spawn")
