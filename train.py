@@ -35,13 +35,18 @@ def main(argv: Sequence[str]) -> int:
     )
 
     cli.import_keras(settings.threads_an_operation)
-    from experiments import devices, preparation, reports, training  # only now: they import Keras
+    from experiments import costs, devices, preparation, reports, training  # they import Keras
 
     data = preparation.prepare_data(settings, corpus, validation)
-    devices.distribute(settings, flags.devices or 1, flags.model_parallel or 1)
+    layout = flags.devices or 1, flags.model_parallel or 1
+    if flags.dry_run:  # the devices need not be there
+        devices.check(settings, *layout)
+    else:
+        devices.distribute(settings, *layout)
     model = training.build_model(settings, corpus, data)
     reports.print_plan(settings, data, model)
     if flags.dry_run:
+        costs.print_costs(costs.estimate(settings, data, model, *layout), *layout)
         return 0
     folder = training.open_folder(settings, corpus, data, model, flags.run_name, folder)
     try:

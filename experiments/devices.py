@@ -4,6 +4,8 @@ Keras does it (`keras.distribution`), on JAX alone. The batch of a step is the s
 number of devices, and so is the loss, but for the order in which numbers are added up.
 """
 
+import re
+
 import keras
 
 from experiments.cli import UsageError
@@ -40,6 +42,54 @@ class _ModelParallel(keras.distribution.ModelParallel):
         return keras.distribution.TensorLayout([None] * len(variable.shape), self.device_mesh)
 
 
+def check(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
+    """Raises a UsageError unless what must divide does, whatever devices there are.
+
+    Arguments are those of `distribute`.
+    """
+    if devices % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --devices {devices}, "
+            f"got {model_parallel}"
+        )
+    groups = devices // model_parallel
+    if settings.batch_size % groups:
+        raise UsageError(
+            f"argument --batch-size: expected a multiple of {groups}, among which --devices "
+            f"{devices} share it out, got {settings.batch_size}"
+        )
+    if settings.num_heads % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
+            f"got {model_parallel}"
+        )
+
+
+def is_split(settings: Settings, path: str, shape: tuple[int, ...], model_parallel: int) -> bool:
+    """Whether devices that share a model share this weight, or each of them has all of it.
+
+    Args:
+        settings: the run's.
+        path: Keras's name of the weight, such as "encoder_layer_1/attention/query/kernel".
+        shape: its shape.
+        model_parallel: how many devices share a model.
+
+    Example:
+
+    >>> is_split(Settings(), "encoder_layer_1/attention/query/kernel", (16, 16), 2)
+    True
+    >>> is_split(Settings(), "logits/kernel", (16, 13), 2)
+    False
+    """
+    heads = settings.num_kv_heads or settings.num_heads
+    if heads % model_parallel and re.search("/(key|value)/", path):
+        return False
+    return any(
+        re.search(f"{end}$", path) and shape[axis] % model_parallel == 0
+        for end, axis in SPLIT_AXIS.items()
+    )
+
+
 def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
     """Has the models that are made from now on trained on several devices.
 
@@ -54,11 +104,7 @@ def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) ->
     Raises:
         UsageError: devices that are not there, or something that must divide and does not.
     """
-    if devices % model_parallel:
-        raise UsageError(
-            f"argument --model-parallel: expected a divisor of --devices {devices}, "
-            f"got {model_parallel}"
-        )
+    check(settings, devices, model_parallel)
     if devices == 1:
         return
     backend = keras.backend.backend()
@@ -75,19 +121,8 @@ def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) ->
             f"argument --devices: expected at most {len(present)}, as many as there are, got "
             f"{devices}{hint if present[0].startswith('cpu') else ''}"
         )
-    groups = devices // model_parallel
-    if settings.batch_size % groups:
-        raise UsageError(
-            f"argument --batch-size: expected a multiple of {groups}, among which --devices "
-            f"{devices} share it out, got {settings.batch_size}"
-        )
-    if settings.num_heads % model_parallel:
-        raise UsageError(
-            f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
-            f"got {model_parallel}"
-        )
     mesh = keras.distribution.DeviceMesh(
-        (groups, model_parallel), ("batch", "model"), present[:devices]
+        (devices // model_parallel, model_parallel), ("batch", "model"), present[:devices]
     )
     layout = keras.distribution.LayoutMap(mesh)
     if model_parallel > 1:
