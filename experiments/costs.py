@@ -85,9 +85,7 @@ def estimate(
     >>> data = preparation.prepare_data(settings, corpus)
     >>> toy = training.build_model(settings, corpus, data)
     >>> found = costs.estimate(settings, data, toy, number=4)
-    >>> found.memory["weights"] == 4 * toy.count_params()
-    True
-    >>> found.communication["gradients"] == (found.memory["weights"], 4)
+    >>> found.communication["gradients"] == (4 * toy.count_params(), 4)
     True
     """
     run = _Run(settings, data, model, number, model_parallel)
@@ -163,10 +161,12 @@ class _Run:
 
     def update_bytes(self):
         """Gradients, and what is made of them until the weights are updated."""
-        gradients = self.bytes_of(self.weights)
-        if self.settings.accumulate > 1:
-            gradients *= 3  # of this batch, of those before, and both together
-        return gradients + 2 * self.bytes_of(self.muon_matrices())
+        copies = 1
+        if self.groups > 1:  # what is added up, and the sums
+            copies += 1
+        if self.settings.accumulate > 1:  # those of the batches before, and all together
+            copies += 2
+        return copies * self.bytes_of(self.weights) + 2 * self.bytes_of(self.muon_matrices())
 
     def muon_matrices(self):
         """What Muon makes orthogonal: matrices that have no second moments."""
@@ -235,7 +235,9 @@ class _Run:
     def communication(self):
         batches, sums = self.settings.accumulate, {}
         if self.groups > 1:
-            sums["gradients"] = batches * self.bytes_of(self.weights), self.groups
+            # That of a tied matrix comes in two parts, which are added up one by one.
+            tied = [self.logits] if self.settings.tie_embeddings else []
+            sums["gradients"] = batches * self.bytes_of([*self.weights, *tied]), self.groups
         if self.parts > 1:
             forward, backward = self.split_products()
             sums["activations, forward"] = batches * forward * self.number_bytes, self.parts
@@ -278,13 +280,11 @@ def print_costs(costs: Costs, number: int = 1, model_parallel: int = 1) -> None:
         costs: what `estimate` gave.
         number, model_parallel: those of `estimate`.
     """
+    groups = number // model_parallel
     if number > 1:
-        groups = number // model_parallel
         console.print(
-            f"devices {groups} x {model_parallel}: {groups} share out a batch"
-            if model_parallel == 1
-            else f"devices {groups} x {model_parallel}: {groups} groups share out a batch, the "
-            f"{model_parallel} of a group the weights"
+            f"devices {groups} x {model_parallel}: each has 1 / {groups} of a batch, and 1 / "
+            f"{model_parallel} of the weights that can be split"
         )
     console.print()
     table = make_table("memory of a device", "", gap=2)

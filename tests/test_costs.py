@@ -111,6 +111,12 @@ CASES = {
     "few keys": SMALL + "--num-kv-heads=2 4 4",
     "does not divide": SMALL + "--vocabulary-size=105 2 2",
     "pairs, model": "--corpus=dates --batch-size=16 --dropout=0 --source-tokenizer=char 4 2",
+    "one vocabulary": "--corpus=reverse --d-model=256 --dff=1024 --share-vocabulary "
+    "--tie-embeddings 4 2",
+    "few tokens, muon": SMALL + "--d-model=256 --dff=1024 --batch-size=1 --optimizer=muon 1 1",
+    "few tokens, clipped": SMALL + "--d-model=256 --dff=1024 --batch-size=1 --clip-norm=1 1 1",
+    "few tokens, data": SMALL + "--d-model=256 --dff=1024 --batch-size=2 2 1",
+    "few tokens, accumulate": SMALL + "--d-model=256 --dff=1024 --batch-size=2 --accumulate=2 2 1",
     "muon, model": SMALL + "--optimizer=muon --convolution=both 2 2",
 }
 # By how much an estimate may be off, as a share of what is real.
@@ -180,7 +186,7 @@ def test_a_dry_run_plans_for_devices_that_are_not_there(tmp_path):
     arguments = ["train.py", "--dry-run", "--devices=8", "--model-parallel=2", "--logs", tmp_path]
     result = run_script(*arguments, KERAS_BACKEND="tensorflow")
     assert result.returncode == 0, result.stderr
-    assert "devices 4 x 2:" in result.stdout
+    assert "devices 4 x 2: each has 1 / 4 of a batch" in result.stdout
     for title in ("memory of a device", "arithmetic of a step", "communication of a step"):
         assert title in result.stdout
     assert all(len(line) <= 100 for line in result.stdout.splitlines()[2:])
