@@ -100,7 +100,10 @@ def make_parser() -> ArgumentParser:
         help="with --devices, how many of them share the weights of a model (1: each has all)",
     )
     group.add_argument(
-        "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
+        "--dry-run",
+        action="store_true",
+        default=None,
+        help="show what would be trained and what each device would need, and stop",
     )
     return parser
 
