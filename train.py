@@ -36,16 +36,21 @@ def main(argv: Sequence[str]) -> int:
 
     cli.import_keras(settings.threads_an_operation)
     # Only now: they import Keras.
-    from experiments import devices, preparation, processes, reports, training
+    from experiments import costs, devices, preparation, processes, reports, training
 
-    if flags.coordinator is not None:
+    if flags.coordinator is not None and not flags.dry_run:
         processes.connect(flags, settings, corpus, validation)
     data = preparation.prepare_data(settings, corpus, validation)
-    devices.distribute(settings, flags.devices, flags.model_parallel or 1)
+    layout = flags.devices or flags.processes or 1, flags.model_parallel or 1
+    if flags.dry_run:  # the devices need not be there
+        devices.check(settings, *layout)
+    else:
+        devices.distribute(settings, *layout)
     model = training.build_model(settings, corpus, data)
     if processes.is_first():
         reports.print_plan(settings, data, model)
     if flags.dry_run:
+        costs.print_costs(costs.estimate(settings, data, model, *layout), *layout)
         return 0
     folder = training.open_folder(settings, corpus, data, model, flags.run_name, folder)
     try:

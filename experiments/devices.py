@@ -4,6 +4,8 @@ Keras does it (`keras.distribution`), on JAX alone. The batch of a step is the s
 number of devices, and so is the loss, but for the order in which numbers are added up.
 """
 
+import re
+
 import keras
 import numpy as np
 
@@ -60,7 +62,55 @@ class _ModelParallel(keras.distribution.ModelParallel):
         return _ModelParallel(mesh, self._split_axis)
 
 
-def distribute(settings: Settings, devices: int | None = None, model_parallel: int = 1) -> None:
+def check(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
+    """Raises a UsageError unless what must divide does, whatever devices there are.
+
+    Arguments are those of `distribute`.
+    """
+    if devices % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --devices {devices}, "
+            f"got {model_parallel}"
+        )
+    groups = devices // model_parallel
+    if settings.batch_size % groups:
+        raise UsageError(
+            f"argument --batch-size: expected a multiple of {groups}, among which --devices "
+            f"{devices} share it out, got {settings.batch_size}"
+        )
+    if settings.num_heads % model_parallel:
+        raise UsageError(
+            f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
+            f"got {model_parallel}"
+        )
+
+
+def is_split(settings: Settings, path: str, shape: tuple[int, ...], model_parallel: int) -> bool:
+    """Whether devices that share a model share this weight, or each of them has all of it.
+
+    Args:
+        settings: the run's.
+        path: Keras's name of the weight, such as "encoder_layer_1/attention/query/kernel".
+        shape: its shape.
+        model_parallel: how many devices share a model.
+
+    Example:
+
+    >>> is_split(Settings(), "encoder_layer_1/attention/query/kernel", (16, 16), 2)
+    True
+    >>> is_split(Settings(), "logits/kernel", (16, 13), 2)
+    False
+    """
+    heads = settings.num_kv_heads or settings.num_heads
+    if heads % model_parallel and re.search("/(key|value)/", path):
+        return False
+    return any(
+        re.search(f"{end}$", path) and shape[axis] % model_parallel == 0
+        for end, axis in SPLIT_AXIS.items()
+    )
+
+
+def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
     """Has the models that are made from now on trained on several devices.
 
     A batch is shared out among `devices / model_parallel` groups of devices, and the weights of a
@@ -69,26 +119,25 @@ def distribute(settings: Settings, devices: int | None = None, model_parallel: i
 
     Args:
         settings: the run's.
-        devices: how many devices there are in all processes together, at least 1. Default None:
-            one in each; a single one is not laid out.
+        devices: how many devices there are in all processes together, at least 1. Default 1:
+            nothing is laid out.
         model_parallel: how many of them share a model, at least 1. Default 1: each has all of it.
 
     Raises:
         UsageError: devices that are not there, or something that must divide and does not.
     """
     number = processes.count()
-    devices = number if devices is None else devices
     if devices % number:
         raise UsageError(
             f"argument --devices: expected a multiple of --processes {number}, got {devices}"
         )
     each = devices // number
-    if each % model_parallel:
-        several = f" in each of {number} processes" if number > 1 else ""
+    if each % model_parallel and number > 1:
         raise UsageError(
-            f"argument --model-parallel: expected a divisor of --devices {each}{several}, "
-            f"got {model_parallel}"
+            f"argument --model-parallel: expected a divisor of {each}, the --devices in each of "
+            f"{number} processes, got {model_parallel}"
         )
+    check(settings, devices, model_parallel)
     if devices == 1:
         return
     backend = keras.backend.backend()
@@ -109,16 +158,6 @@ def distribute(settings: Settings, devices: int | None = None, model_parallel: i
             f"{devices}{hint if present[0][0].platform == 'cpu' else ''}"
         )
     groups = devices // model_parallel
-    if settings.batch_size % groups:
-        raise UsageError(
-            f"argument --batch-size: expected a multiple of {groups}, among which --devices "
-            f"{devices} share it out, got {settings.batch_size}"
-        )
-    if settings.num_heads % model_parallel:
-        raise UsageError(
-            f"argument --model-parallel: expected a divisor of --num-heads {settings.num_heads}, "
-            f"got {model_parallel}"
-        )
     names = [f"{device.platform}:{device.id}" for some in present for device in some[:each]]
     mesh = keras.distribution.DeviceMesh((groups, model_parallel), ("batch", "model"), names)
     split = dict(SPLIT_AXIS) if model_parallel > 1 else {}

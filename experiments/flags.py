@@ -119,7 +119,10 @@ def make_parser() -> ArgumentParser:
         help="with --coordinator, which of them this is, from 0",
     )
     group.add_argument(
-        "--dry-run", action="store_true", default=None, help="show what would be trained, and stop"
+        "--dry-run",
+        action="store_true",
+        default=None,
+        help="show what would be trained and what each device would need, and stop",
     )
     return parser
 
