@@ -62,7 +62,7 @@ for number, model_parallel in json.loads(sys.argv[1]):
 @pytest.mark.parametrize(
     ("layouts", "arguments"),
     [
-        ([(1, 1), (2, 1), (4, 1), (4, 2)], ["--batch-size=16"]),
+        ([(1, 1), (2, 1), (4, 1)], ["--batch-size=16"]),
         (
             [(1, 1), (2, 2)],
             [
