@@ -116,8 +116,8 @@ class _Run:
 
     def parts_of(self, weight):
         """Among how many devices a weight is split."""
-        is_split = devices.is_split(self.settings, weight.path, weight.shape, self.parts)
-        return self.parts if is_split else 1
+        axis = devices.split_axis(self.settings, weight.path, weight.shape, self.parts)
+        return 1 if axis is None else self.parts
 
     def bytes_of(self, weights):
         """What a device has of some weights."""

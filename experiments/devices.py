@@ -31,35 +31,36 @@ SPLIT_AXIS = {
 
 
 class _ModelParallel(keras.distribution.ModelParallel):
-    """Keras's own, but what does not divide stays whole.
+    """Keras's own, which splits what `split_axis` says.
 
     Args:
+        settings: the run's.
         mesh: the devices, (groups, those that share a model).
-        split_axis: which axis of which weights is split, as `SPLIT_AXIS` says it.
     """
 
-    def __init__(self, mesh: keras.distribution.DeviceMesh, split_axis: dict[str, int]):
-        layout = keras.distribution.LayoutMap(mesh)
-        for end, axis in split_axis.items():
-            layout[f".*{end}"] = ("model",) if axis == 0 else (None, "model")
-        super().__init__(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
-        self._split_axis = split_axis
+    def __init__(self, settings: Settings, mesh: keras.distribution.DeviceMesh):
+        super().__init__(
+            layout_map=keras.distribution.LayoutMap(mesh),
+            batch_dim_name="batch",
+            auto_shard_dataset=False,
+        )
+        self._settings = settings
 
     def get_variable_layout(self, variable):
-        layout = super().get_variable_layout(variable)
-        parts = dict(zip(self.device_mesh.axis_names, self.device_mesh.shape, strict=True))
-        if all(
-            size % parts.get(axis, 1) == 0
-            for size, axis in zip(variable.shape, layout.axes, strict=False)
-        ):
-            return layout
-        return keras.distribution.TensorLayout([None] * len(variable.shape), self.device_mesh)
+        if variable._layout is not None:  # that of the weight which an optimizer's variable is of
+            return variable._layout
+        axes = [None] * len(variable.shape)
+        parts = self.device_mesh.shape[1]
+        axis = split_axis(self._settings, variable.path, variable.shape, parts)
+        if axis is not None and parts > 1:
+            axes[axis] = "model"
+        return keras.distribution.TensorLayout(axes, self.device_mesh)
 
     def of_this_process(self) -> "_ModelParallel":
         """The same on the devices of this process alone."""
         rows = np.split(self.device_mesh.devices, processes.count())[processes.number()]
         mesh = keras.distribution.DeviceMesh(rows.shape, self.device_mesh.axis_names, rows)
-        return _ModelParallel(mesh, self._split_axis)
+        return _ModelParallel(self._settings, mesh)
 
 
 def check(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
@@ -85,8 +86,10 @@ def check(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None
         )
 
 
-def is_split(settings: Settings, path: str, shape: tuple[int, ...], model_parallel: int) -> bool:
-    """Whether devices that share a model share this weight, or each of them has all of it.
+def split_axis(
+    settings: Settings, path: str, shape: tuple[int, ...], model_parallel: int
+) -> int | None:
+    """Along which axis devices that share a model split a weight; None if each has all of it.
 
     Args:
         settings: the run's.
@@ -96,18 +99,17 @@ def is_split(settings: Settings, path: str, shape: tuple[int, ...], model_parall
 
     Example:
 
-    >>> is_split(Settings(), "encoder_layer_1/attention/query/kernel", (16, 16), 2)
-    True
-    >>> is_split(Settings(), "logits/kernel", (16, 13), 2)
-    False
+    >>> split_axis(Settings(), "encoder_layer_1/attention/query/kernel", (16, 16), 2)
+    1
+    >>> split_axis(Settings(), "logits/kernel", (16, 13), 2)  # 13 tokens do not divide by 2
     """
     heads = settings.num_kv_heads or settings.num_heads
     if heads % model_parallel and re.search("/(key|value)/", path):
-        return False
-    return any(
-        re.search(f"{end}$", path) and shape[axis] % model_parallel == 0
-        for end, axis in SPLIT_AXIS.items()
-    )
+        return None
+    for end, axis in SPLIT_AXIS.items():
+        if re.search(f"{end}$", path) and shape[axis] % model_parallel == 0:
+            return axis
+    return None
 
 
 def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) -> None:
@@ -160,9 +162,6 @@ def distribute(settings: Settings, devices: int = 1, model_parallel: int = 1) ->
     groups = devices // model_parallel
     names = [f"{device.platform}:{device.id}" for some in present for device in some[:each]]
     mesh = keras.distribution.DeviceMesh((groups, model_parallel), ("batch", "model"), names)
-    split = dict(SPLIT_AXIS) if model_parallel > 1 else {}
-    if (settings.num_kv_heads or settings.num_heads) % model_parallel:
-        split = {end: axis for end, axis in split.items() if not end.startswith("(key|value)")}
-    keras.distribution.set_distribution(_ModelParallel(mesh, split))
+    keras.distribution.set_distribution(_ModelParallel(settings, mesh))
     if number > 1:
         processes.meet(mesh)

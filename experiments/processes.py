@@ -236,6 +236,11 @@ class OwnCopy:
             setattr(self.model, name, function)
 
 
+def keep_own_copy(model: keras.Model) -> None:
+    """Makes a model that all processes have trained this one's own (`OwnCopy`), for good."""
+    OwnCopy(model).__enter__()
+
+
 def _laid_out(value, sharding):
     """The same parts on the same devices, as an array of more or fewer devices."""
     jax = _jax()

@@ -176,7 +176,8 @@ class Outcome(NamedTuple):
         stopped_by: the signal that ended it early, SIGINT or SIGTERM; None if none did.
         diverged_at: after how many steps loss or weights were no finite numbers; None if never.
         course: how it went, for training.json: the steps made, how long they took without
-            evaluations and compilation, and the loss of each clean evaluation.
+            evaluations and compilation, and the loss of each clean evaluation. Empty in other
+            processes than the first.
         best_figures, last_figures: what evaluations on the way gave of best.keras and last.keras;
             None where there was none.
     """
@@ -222,10 +223,12 @@ def fit(
         stopped_by, diverged_at = _go_on(
             settings, data, model, evaluation_data, watchers, checkpoint
         )
+    if processes.count() > 1:  # they have done all that they do together
+        processes.keep_own_copy(model)
+    if not processes.is_first():
+        return Outcome(stopped_by, diverged_at, {})
     if diverged_at is not None:
         checkpoint.restore()
-    if processes.count() > 1:
-        processes.OwnCopy(model).__enter__()  # for good: the others have done their share
     model.save(folder / "last.keras")
     if not (folder / "best.keras").exists():  # ended before the first evaluation
         model.save(folder / "best.keras")

@@ -1,6 +1,5 @@
 """What a training is said to need, beside what compiled programs really need."""
 
-import importlib.util
 import json
 
 import pytest
@@ -8,12 +7,7 @@ import pytest
 from data.corpora import load_corpus
 from experiments import costs, flags, preparation, training
 from tests.conftest import run_script
-
-FOUR = {
-    "KERAS_BACKEND": "jax",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-}
-needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
+from tests.test_devices import FOUR, needs_jax
 
 # Compiles the training step of each line of flags, and prints what `costs` says beside what XLA
 # says. What devices add up is read from the program, the results of its all-reduces and their like.

@@ -18,6 +18,18 @@ FOUR = {
 }
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
 
+
+def wait_for_second_checkpoint(path):
+    """Waits until a training has written its checkpoint again, two minutes at most."""
+    begin, first = time.monotonic(), None
+    while time.monotonic() - begin < 120:
+        written = path.stat().st_mtime_ns if path.exists() else None
+        first = first or written
+        if written != first:
+            break
+        time.sleep(0.02)
+
+
 # Prints, for each number of devices and of those that share a model, the losses of single steps,
 # that of an evaluation, and which share of the weights each device has.
 LOSSES = """
@@ -149,13 +161,7 @@ def test_a_killed_training_goes_on_with_another_number_of_devices(tmp_path):
         env={**os.environ, **FOUR},
         stdout=subprocess.DEVNULL,
     ) as process:
-        begin, first = time.monotonic(), None
-        while time.monotonic() - begin < 120:  # until it was written again
-            written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
-            first = first or written
-            if written != first:
-                break
-            time.sleep(0.02)
+        wait_for_second_checkpoint(checkpoint)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "cut" / "results.json").exists()

@@ -9,9 +9,11 @@ import sys
 import time
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from tests.conftest import PROJECT, run_script
-from tests.test_devices import needs_jax
+from tests.test_devices import needs_jax, wait_for_second_checkpoint
 
 
 def start(arguments, processes=2, **environment):
@@ -51,15 +53,21 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+def step_losses(folder):
+    """The losses of single steps that a training wrote for TensorBoard."""
+    events = EventAccumulator(str(folder / "train"), {"tensors": 0}).Reload()
+    return [make_ndarray(event.tensor_proto).item() for event in events.Tensors("batch_loss")]
+
+
 @needs_jax
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "together", "environment"),
     [
-        (["--epochs=20", "--dropout=0"], [], {}),
+        (["--epochs=25", "--dropout=0", "--batch-scalars-every=1"], [], {}),
         (
             [
-                *("--model=decoder", "--tokenizer=char", "--corpus=README.md", "--steps=30"),
+                *("--model=decoder", "--tokenizer=char", "--corpus=README.md", "--steps=50"),
                 *("--eval-every=10", "--layers=1", "--average=0.9", "--optimizer=muon"),
                 *("--learning-rate=0.01", "--batch-size=8", "--dropout=0", "--patience=5"),
             ],
@@ -83,6 +91,10 @@ def test_two_processes_learn_what_one_does(tmp_path, arguments, together, enviro
     assert [line for line in other.splitlines() if not line.startswith("[Gloo]")] == []
     numbers = [len(list((tmp_path / name).rglob("*"))) for name in ("one", "two")]
     assert numbers[0] == numbers[1]
+    one, two = (step_losses(tmp_path / name) for name in ("one", "two"))
+    assert two[0] == pytest.approx(one[0], rel=1e-5)
+    assert two[49] == pytest.approx(one[49], rel=1e-4)
+    assert one[49] < one[0]
     for name, figures in results(tmp_path / "one").items():
         assert results(tmp_path / "two")[name] == pytest.approx(figures, rel=1e-3)
 
@@ -93,13 +105,7 @@ def test_two_processes_learn_what_one_does(tmp_path, arguments, together, enviro
 def test_a_process_that_dies_ends_all_and_the_training_goes_on(tmp_path, killed):
     arguments = ["--epochs=60", "--dropout=0", "--logs", tmp_path]
     started = start([*arguments, "--run-name=two"])
-    checkpoint, begin, first = tmp_path / "two" / "checkpoint.npz", time.monotonic(), None
-    while time.monotonic() - begin < 120:  # until it was written again
-        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
-        first = first or written
-        if written != first:
-            break
-        time.sleep(0.02)
+    wait_for_second_checkpoint(tmp_path / "two" / "checkpoint.npz")
     started[killed].send_signal(signal.SIGKILL)
     outputs, statuses = finish(started, timeout=100)
     assert statuses[killed] == -signal.SIGKILL
@@ -112,7 +118,7 @@ def test_a_process_that_dies_ends_all_and_the_training_goes_on(tmp_path, killed)
         return  # it goes on as after the other's death
     one = run_script("train.py", *arguments, "--run-name=one", timeout=240, KERAS_BACKEND="jax")
     assert one.returncode == 0, one.stderr
-    outputs, statuses = finish(start(["--resume=two", "--logs", tmp_path]))
+    outputs, statuses = finish(start(["--resume=auto", "--logs", tmp_path]))
     assert statuses == [0, 0], outputs
     whole, cut = results(tmp_path / "one"), results(tmp_path / "two")
     assert cut["last.keras"] == pytest.approx(whole["last.keras"], rel=1e-3)
@@ -130,6 +136,16 @@ def test_one_that_is_asked_to_end_ends_all_in_good_order(tmp_path):
     outputs, statuses = finish(started)
     assert statuses == [128 + signal.SIGTERM] * 2, outputs
     assert "terminated: --resume two goes on" in outputs[0][0]
+    assert (tmp_path / "two" / "last.keras").exists()
+
+
+@needs_jax
+@pytest.mark.slow
+def test_a_divergence_ends_all(tmp_path):
+    arguments = ["--epochs=20", "--learning-rate=1e30", "--logs", tmp_path]
+    outputs, statuses = finish(start([*arguments, "--run-name=two"]))
+    assert statuses == [3, 3], outputs
+    assert "the loss is no number" in outputs[0][1]
     assert (tmp_path / "two" / "last.keras").exists()
 
 
