@@ -1,13 +1,15 @@
-"""Memory of training a causal model on a large text, and how soon it starts the second time.
+"""Memory of training a causal model on a large text, how soon it starts, how fast it is encoded.
 
 python benchmarks/large_corpus.py [--megabytes N] [train.py's flags, such as --tokenizer bpe]
 
 The text is made in a temporary folder: lines of words as frequent as Zipf's law says, some letters
 of which take two bytes or three. Memory is RssAnon, what a process can't give back to a file.
+Byte pairs are encoded by the library `tokenizers` too, in turns.
 """
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -71,6 +73,34 @@ def watch_memory(process: subprocess.Popen, peak: list[float]) -> None:
         time.sleep(0.02)
 
 
+def encode(text: Path) -> tuple[list[float], list[float]]:
+    """Encodes 100 MB in turns; returns the MB/s of three rounds, those of the library last."""
+    sys.path.insert(0, str(PROJECT))
+    from experiments import cli
+
+    cli.import_keras()
+    from data.corpora import load_corpus
+    from data.tokenizer import BPETokenizer, Tokenizer
+
+    pieces, size = [], 0
+    for piece in load_corpus(str(text)).pieces():
+        pieces.append(piece)
+        size += len(piece.encode())
+        if size > 100e6:
+            break
+    tokenizer = BPETokenizer.from_texts(pieces[:64])
+    speeds = [], []
+    for _ in range(3):
+        for encode_pieces, of_kind in zip(
+            (BPETokenizer.encode_pieces, Tokenizer.encode_pieces), speeds, strict=True
+        ):
+            begin = time.perf_counter()
+            for _ in encode_pieces(tokenizer, pieces):
+                pass
+            of_kind.append(size / 1e6 / (time.perf_counter() - begin))
+    return speeds
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(usage=__doc__, allow_abbrev=False)
@@ -79,10 +109,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
         write_text(text, own.megabytes * 10**6)
-        print(f"text {text.stat().st_size / 1e6:,.0f} MB, limit 2,000 MB of RssAnon")
-        for name in ("first", "second"):
-            seconds, megabytes = train(text, Path(folder), flags)
-            print(f"{name:6} time: first step after {seconds:5.1f} s, RssAnon {megabytes:,.0f} MB")
+        small = Path(folder) / "small.txt"
+        write_text(small, 10**6)
+        for path in (small, text):
+            print(f"text of {path.stat().st_size / 1e6:,.0f} MB")
+            for name in ("first", "second"):
+                seconds, megabytes = train(path, Path(folder), flags)
+                print(f"{name:>8} time: first step after {seconds:5.1f} s, {megabytes:,.0f} MB")
+        for name, speeds in zip(("words", "library"), encode(text), strict=True):
+            print(f"{name:>8}: {statistics.median(speeds):5.1f} MB/s of byte pairs encoded")
 
 
 if __name__ == "__main__":

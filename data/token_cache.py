@@ -2,15 +2,18 @@
 
 They lie in `data.fetching.cache_folder()`, each in a file named by the hash of all that it is made
 of: the text, the tokenizer, the version of the library and `VERSION`. So what is found is never out
-of date, and may be deleted at any time. Where nothing can be written, everything works without.
+of date, and may be deleted at any time. Each ends with the SHA-256 of all before it: what was
+damaged is made again. Where nothing can be written, everything works without.
 """
 
 import contextlib
 import hashlib
 import itertools
 import json
+import mmap
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +26,10 @@ from data.fetching import cache_folder
 from data.progress import show_progress
 from data.tokenizer import Tokenizer
 
-VERSION = 1  # to be raised when what a tokenizer or these files hold gets another meaning
+VERSION = 2  # to be raised when what a tokenizer or these files hold gets another meaning
 _LEFT_OVER_SECONDS = 3600
+_HASH = hashlib.sha256
+_HASH_BYTES = 32
 
 
 def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Tokenizer:
@@ -43,20 +48,17 @@ def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Token
     ['i', 'love', 'deep']
     """
     path = _path(".json", corpus.key, kind.__name__, arguments)
-    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or damaged
-        return kind.from_config(json.loads(path.read_bytes()))
+    if _is_whole(path):
+        return kind.from_config(json.loads(path.read_bytes()[:-_HASH_BYTES]))
     pieces = show_progress(corpus.pieces(), corpus.length, "learning the tokens")
     tokenizer = kind.from_texts(pieces, *arguments)
-    with contextlib.suppress(OSError), _new_file(path) as file:
+    with _said_once(), _new_file(path) as file:
         file.write(json.dumps(tokenizer.get_config()).encode())
     return tokenizer
 
 
 def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer, end_id: int | None = None) -> np.ndarray:
-    """The ids of a text, read from disk as they are needed and not before.
-
-    They are in a NumPy file, which says how long it must be: one that was cut short is made again.
-    Its content is not looked at again: reading it all would take longer than starting to train.
+    """The ids of a text, which stay on disk, in a NumPy file, until they are needed.
 
     Args:
         corpus: the text, or a part of one.
@@ -78,10 +80,10 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer, end_id: int | None = 
     """
     made_of = [corpus.key, type(tokenizer).__name__, tokenizer.get_config()]
     path = _path(".npy", *made_of, *([] if end_id is None else [end_id]))
-    with contextlib.suppress(OSError, ValueError):  # not there, or cut short
+    if _is_whole(path):
         return np.lib.format.open_memmap(path, mode="r")
     dtype = np.dtype("uint16" if tokenizer.vocabulary_size <= 2**16 else "int32")
-    with contextlib.suppress(OSError):
+    with _said_once():
         with _new_file(path) as file:
             count = 0
             _write_header(file, dtype, count)
@@ -119,6 +121,37 @@ def _path(suffix: str, *made_of) -> Path:
     return cache_folder() / (hashlib.sha256(content.encode()).hexdigest()[:32] + suffix)
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there, and ends with the hash of all before it."""
+    try:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as content,
+            content[:-_HASH_BYTES] as hashed,
+        ):
+            is_whole = mapped[-_HASH_BYTES:] == _HASH(hashed).digest()
+    except OSError:
+        return False
+    except ValueError:  # an empty file can't be mapped
+        is_whole = False
+    if not is_whole:
+        warnings.warn(f"{path} was damaged and is made again", stacklevel=3)
+    return is_whole
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Goes on where nothing can be written, and says so the first time."""
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(  # from one place, whoever calls: Python shows it once
+            f"{cache_folder()}: can't be written ({error.strerror}); a text is encoded each time",
+            stacklevel=1,
+        )
+
+
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which is called `path` when it is whole and not before."""
@@ -128,8 +161,10 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             yield file
+            file.seek(0)
+            file.write(hashlib.file_digest(file, _HASH).digest())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

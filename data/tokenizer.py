@@ -14,6 +14,8 @@ from tokenizers.normalizers import Lowercase, Sequence
 from tokenizers.pre_tokenizers import ByteLevel, Split, WhitespaceSplit
 from tokenizers.trainers import BpeTrainer
 
+from data.word_encoder import WordEncoder
+
 MASK = "[MASK]"  # the special token that stands for a hidden one
 
 
@@ -389,6 +391,9 @@ class BPETokenizer(Tokenizer):
         )
         learner.train_from_iterator(texts, trainer)
         return cls(" ".join(pair) for pair in json.loads(learner.to_str())["model"]["merges"])
+
+    def encode_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
+        return WordEncoder(self._tokenizer).encode_pieces(pieces)
 
     def split(self, text: str) -> list[str]:
         """For each id of `encode`, the characters of `text` that begin in its token."""

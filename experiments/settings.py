@@ -146,7 +146,7 @@ class Settings(Architecture):
     seed: int = _training(0, "decides all that is random", Number(int, least=0, below=2**31))
     jit: str = _training(
         "auto",
-        "compile the training step with XLA; auto: unless the job is tiny, or done by PyTorch",
+        "compile the training step with XLA; auto: but for tiny ones of TensorFlow, or PyTorch's",
         ("auto", "on", "off"),
     )
     precision: str = _training(
@@ -270,11 +270,6 @@ class Settings(Architecture):
     def threads_an_operation(self) -> int | None:
         """What `threads` comes to; None: all cores."""
         return 1 if self.threads is None and self.is_tiny else self.threads
-
-    @property
-    def compiles_with_xla(self) -> bool:
-        """What `jit` comes to where there is XLA."""
-        return self.jit == "on" or (self.jit == "auto" and not self.is_tiny)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

@@ -24,7 +24,7 @@ from experiments.preparation import Data
 from experiments.settings import Settings
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
-from models.xla import has_xla
+from models.xla import compiles, has_xla
 from optimizers import make_optimizer, make_schedule
 
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 3072, 2**26  # at most, at a time
@@ -67,7 +67,8 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooMod
         optimizer=_make_optimizer(settings, data, model),
         loss=MaskedCrossentropy(label_smoothing=settings.label_smoothing),
         weighted_metrics=[MeanCrossentropy(), MaskedAccuracy(), Perplexity()],
-        jit_compile=settings.compiles_with_xla and has_xla(),
+        jit_compile=settings.jit == "on"
+        or (settings.jit == "auto" and compiles(not settings.is_tiny)),
     )
     model.optimizer.build(model.trainable_variables)  # a checkpoint holds its variables too
     return model

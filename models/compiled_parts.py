@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from layers import KeyValueCache
-from models.xla import has_xla
+from models.xla import compiles
 
 
 class Part(keras.Model):
@@ -53,7 +53,7 @@ class CompiledParts:
         key = (part, arguments, jit_compile)
         if key not in self._compiled:
             keras_model = part(self.model, *arguments)
-            keras_model.jit_compile = jit_compile and has_xla()
+            keras_model.jit_compile = compiles(jit_compile)
             # Works on every backend, and hands the weights over as they are at each call.
             self._compiled[key] = keras_model.predict_on_batch
         return self._compiled[key]

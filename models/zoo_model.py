@@ -5,7 +5,7 @@ import keras
 from data.tokenizer import Tokenizer
 from layers.checks import check_positive_integers
 from models.saving import AtomicSaving
-from models.xla import has_xla
+from models.xla import compiles
 
 
 class ZooModel(AtomicSaving, keras.Model):
@@ -53,7 +53,7 @@ class ZooModel(AtomicSaving, keras.Model):
 
         Keras would put `torch.compile` in its place.
         """
-        super().compile_from_config({**config, "jit_compile": config["jit_compile"] and has_xla()})
+        super().compile_from_config({**config, "jit_compile": compiles(config["jit_compile"])})
 
     def translate(self, *_, **__):
         """Only asked of an encoder-decoder: see `EncoderDecoderModel.translate`."""

@@ -13,7 +13,8 @@ import pytest
 from tests.keras_home import make_keras_home
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_HOME"] = make_keras_home()  # before Keras is imported
+if "PYTEST_XDIST_WORKER" not in os.environ:  # or else it has that of the process that started it
+    os.environ["KERAS_HOME"] = make_keras_home()  # before Keras is imported
 
 
 import keras

@@ -3,21 +3,25 @@
 import os
 import time
 
-import keras
 import pytest
 
 from tests.conftest import run_script
+from tests.test_devices import needs_jax
 
-# Prints a sum, and how many programs this process was given.
+# Prints how many programs this process was given, and a sum.
 COMPILING = """
-import os, re
+import os
 from experiments import cli
 cli.import_keras()
-import tensorflow as tf
-from pathlib import Path
-own = re.search("directory='(.*?)'", os.environ["TF_XLA_FLAGS"])[1]
-print(len(list(Path(own).glob("*.pb"))))
-print(float(tf.function(lambda x: tf.reduce_sum(tf.matmul(x, x)), jit_compile=True)(tf.eye(50))))
+print(len(os.listdir(os.environ["JAX_COMPILATION_CACHE_DIR"])))
+import keras
+x = keras.ops.eye(50)
+if keras.backend.backend() == "jax":
+    import jax
+    print(float(jax.jit(lambda x: (x @ x).sum())(x)))
+else:
+    import tensorflow as tf
+    print(float(tf.function(lambda x: tf.reduce_sum(tf.matmul(x, x)), jit_compile=True)(x)))
 """
 # Stands for TensorFlow: writes programs of these names and sizes where it is told to.
 WRITING = """
@@ -42,19 +46,22 @@ def run(code, *arguments):
 def kept(home):
     """The programs on disk, oldest first."""
     return sorted(
-        home.glob("mini_transformer/compiled/*/*.pb"), key=lambda path: path.stat().st_mtime
+        home.glob("mini_transformer/compiled/*/[!.]*"), key=lambda path: path.stat().st_mtime
     )
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own cache")
-def test_a_program_is_compiled_once_and_again_when_it_was_damaged(keras_home):
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", pytest.param("jax", marks=[needs_jax, pytest.mark.slow])]
+)
+def test_a_program_is_compiled_once_and_again_when_it_was_damaged(keras_home, backend, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     assert run(COMPILING) == ["0", "50.0"]
-    (program,) = kept(keras_home)
-    assert run(COMPILING) == ["1", "50.0"]
-    assert kept(keras_home) == [program]
-    program.write_bytes(program.read_bytes()[:-100])
-    assert run(COMPILING) == ["0", "50.0"]
-    assert run(COMPILING) == ["1", "50.0"]
+    programs = kept(keras_home)
+    assert run(COMPILING) == [str(len(programs)), "50.0"]
+    assert kept(keras_home) == programs
+    programs[-1].write_bytes(programs[-1].read_bytes()[:-100])
+    assert run(COMPILING) == [str(len(programs) - 1), "50.0"]
+    assert run(COMPILING) == [str(len(programs)), "50.0"]
 
 
 def test_a_program_that_two_processes_compiled_is_kept_once(keras_home):
@@ -93,6 +100,12 @@ def test_other_processors_and_flags_have_programs_of_their_own(keras_home, monke
     run(WRITING, "a.pb", 10)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_prefer_vector_width=512")
     assert run(WRITING) == ["[]"]
+
+
+def test_the_users_own_folder_is_left_to_jax(keras_home, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    assert run(WRITING) == ["None"]
+    assert not keras_home.exists()
 
 
 def test_the_users_own_folder_is_left_to_tensorflow(keras_home, monkeypatch, tmp_path):

@@ -76,7 +76,8 @@ def test_a_process_is_asked_to_end_when_the_study_is_to_stop(tmp_path, monkeypat
 
 def compile_something(home):
     os.environ["KERAS_HOME"] = home
-    os.environ.pop("TF_XLA_FLAGS", None)  # of the process that tests
+    for name in ("TF_XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):  # of the process that tests
+        os.environ.pop(name, None)
     keep_compiled_programs()
     (own,) = Path(home).glob(f"mini_transformer/compiled/*/.{os.getpid()}-*")
     found = [path.name for path in own.iterdir()]

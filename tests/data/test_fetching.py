@@ -139,7 +139,7 @@ def test_a_server_that_gives_no_text_is_a_corpus_error(server, path):
         load_corpus(server.address(path))
     assert "\n" not in str(error.value)
     del error
-    gc.collect()  # urllib leaves its socket open when a server hangs up; not for another test
+    gc.collect(1)  # urllib leaves its socket open when a server hangs up; not for another test
 
 
 def test_no_server_at_all_is_a_corpus_error(server):

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -75,24 +76,39 @@ def test_a_text_without_tokens_has_no_ids(keras_home, tmp_path):
         assert cached_token_ids(space, WordTokenizer(["a"])).shape == (0,)
 
 
-@pytest.mark.parametrize("length", [0, 5, 128, 129, -2, -1])
-def test_a_file_that_was_cut_short_is_made_again(corpus, keras_home, length):
-    tokenizer = CharTokenizer.from_texts([TEXT])
-    expected = cached_token_ids(corpus, tokenizer).tolist()
-    (path,) = kept(keras_home, ".npy")
-    content = path.read_bytes()
-    path.write_bytes(content[:length])
-    assert cached_token_ids(corpus, tokenizer).tolist() == expected
-    assert path.read_bytes() == content
+def one_byte_is_another(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"words": ["one", "tw', b"null", b'{"words": []}'])
-def test_a_damaged_tokenizer_is_made_again(corpus, keras_home, content):
-    expected = cached_tokenizer(corpus, WordTokenizer, 4).words
-    (path,) = kept(keras_home, ".json")
-    path.write_bytes(content)
-    assert cached_tokenizer(corpus, WordTokenizer, 4).words == expected
-    assert path.read_bytes() not in (content, b"")
+DAMAGES = [
+    lambda content: b"",
+    lambda content: content[:5],
+    lambda content: content[:20_000],
+    lambda content: content[:-1],
+    lambda content: content + b"x",
+    lambda content: one_byte_is_another(content, 9),
+    lambda content: one_byte_is_another(content, len(content) // 2),
+    lambda content: one_byte_is_another(content, len(content) - 1),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_damaged_is_made_again(corpus, keras_home, damage):
+    def made(corpus):
+        tokenizer = cached_tokenizer(corpus, BPETokenizer, 300)
+        return tokenizer.get_config(), cached_token_ids(corpus, tokenizer).tolist()
+
+    expected = made(corpus)
+    (file_of_ids,), (file_of_tokenizer,) = kept(keras_home, ".npy"), kept(keras_home, ".json")
+    for path in (file_of_ids, file_of_tokenizer):
+        content = path.read_bytes()
+        if damage(content) == content:  # a short one
+            continue
+        path.write_bytes(damage(content))
+        with pytest.warns(UserWarning, match=f"{path} was damaged and is made again"):
+            again = made(corpus)
+        assert again == expected
+        assert path.read_bytes() == content
 
 
 def test_another_version_text_or_tokenizer_has_files_of_its_own(corpus, keras_home, monkeypatch):
@@ -108,7 +124,7 @@ def test_another_version_text_or_tokenizer_has_files_of_its_own(corpus, keras_ho
     (path,) = corpus.paths
     path.write_text("other words")
     assert make(load_corpus(str(path)), 4) == (4, 4)
-    monkeypatch.setattr(token_cache, "VERSION", 2)
+    monkeypatch.setattr(token_cache, "VERSION", 0)
     assert make(load_corpus(str(path)), 4) == (5, 5)
     monkeypatch.setattr("tokenizers.__version__", "another")
     assert make(load_corpus(str(path)), 4) == (6, 6)
@@ -125,10 +141,15 @@ def test_a_changed_text_is_encoded_anew(corpus, keras_home):
 
 def test_where_nothing_can_be_written_everything_works_without(corpus, keras_home):
     keras_home.write_text("a file where the folder should be")
-    tokenizer = cached_tokenizer(corpus, BPETokenizer, 280)
-    ids = cached_token_ids(corpus, tokenizer)
+    with warnings.catch_warnings(record=True, action="default") as said:
+        tokenizer = cached_tokenizer(corpus, BPETokenizer, 280)
+        ids = cached_token_ids(corpus, tokenizer)
     assert ids.dtype == "uint16"
     assert tokenizer.decode(ids) == TEXT
+    folder = keras_home / "mini_transformer"
+    assert [str(warning.message) for warning in said] == [
+        f"{folder}: can't be written (Not a directory); a text is encoded each time"
+    ]
 
 
 def test_an_error_leaves_nothing_behind(corpus, keras_home, monkeypatch):

@@ -38,9 +38,14 @@ def pairwise(combinations):
 
 
 VARIANTS = [
-    *pairwise(COMBINATIONS),
-    {**COMBINATIONS[0], "dff": 0},
-    {**COMBINATIONS[-1], "dff": 0, "convolution": "attention"},
+    {"num_layers": 1 + number % 2, **variant}
+    for number, variant in enumerate(
+        [
+            *pairwise(COMBINATIONS),
+            {**COMBINATIONS[0], "dff": 0},
+            {**COMBINATIONS[-1], "dff": 0, "convolution": "attention"},
+        ]
+    )
 ]
 TOKEN_IDS = np.array([[2, 3, 4, 5, 6], [9, 8, 7, 1, 2]], "int32")
 

@@ -1,5 +1,6 @@
 """Continuing texts: with and without a cache, alone and side by side, streamed, compiled."""
 
+import functools
 import itertools
 import json
 import zipfile
@@ -335,11 +336,12 @@ def test_a_beam_as_wide_as_the_space_finds_the_likeliest_texts(model):
     randomize(decoder)
     for prompt in ("a", "cab"):
         begin = decoder.tokenizer.encode(prompt)
+        log_p_of_next = functools.cache(functools.partial(log_p_after, decoder))
         log_p = {}
         for new in itertools.product(decoder.tokenizer.encode("abc"), repeat=3):
             ids = [*begin, *new]
             log_p[decoder.tokenizer.decode(ids)] = sum(
-                log_p_of(decoder, ids[:number], ids[number])
+                log_p_of_next(tuple(ids[:number]))[ids[number]]
                 for number in range(len(begin), len(ids))
             )
         expected = sorted(log_p, key=log_p.get, reverse=True)
@@ -352,17 +354,22 @@ def test_a_beam_as_wide_as_the_space_finds_the_likeliest_texts(model):
         assert [text for text, *_ in best] == expected[:1]
 
 
-def log_p_of(model, before, token):
-    """log p of a token by the logits alone, from all before it that the model still remembers."""
+def log_p_after(model, before):
+    """log p of each token by the logits alone, from all before it that the model still remembers.
+
+    Args:
+        model: a language model.
+        before: the ids before that token, a tuple.
+    """
     length = model.context_length
     first = 0
     while len(before) > first + length:
         first += length - length // 2
-    window = before[first:]
+    window = list(before[first:])
     padded = np.array([window + [model.tokenizer.padding_id] * (length - len(window))])
     logits = to_numpy(model(padded))[0, len(window) - 1].astype("float64")
     logits[[model.tokenizer.padding_id, model.tokenizer.unknown_id]] = -np.inf
-    return logits[token] - np.logaddexp.reduce(logits)
+    return logits - np.logaddexp.reduce(logits)
 
 
 @pytest.mark.parametrize(
