@@ -15,9 +15,10 @@ LINE = "one two three four five six seven\n"
     ("tokenizer", "prompt", "answer", "characters_a_token"),
     [
         ("word", "three four", "five", len(LINE) / 7),
-        pytest.param("char", "three fo", "u", 1, marks=pytest.mark.slow),
+        ("char", "three fo", "u", 1),
     ],
 )
+@pytest.mark.slow
 def test_it_learns_a_text_from_left_to_right(
     tmp_path, tokenizer, prompt, answer, characters_a_token
 ):

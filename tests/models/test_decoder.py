@@ -91,7 +91,7 @@ def test_a_later_token_changes_no_earlier_logit(tokenizer, variant):
 @pytest.mark.parametrize("variant", VARIANTS, ids=name_of)
 def test_nobody_attends_to_later_tokens_and_everybody_to_something(tokenizer, variant):
     _, scores = make(tokenizer, **variant).attention("i love deep learning")
-    assert scores.shape == (2, 2, 4, 4)
+    assert scores.shape == (variant["num_layers"], 2, 4, 4)
     assert (np.triu(scores, k=1) == 0).all()
     if variant["softmax_plus_one"]:
         sums = scores.sum(axis=-1)
