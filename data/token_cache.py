@@ -52,7 +52,7 @@ def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Token
         return kind.from_config(json.loads(path.read_bytes()[:-_HASH_BYTES]))
     pieces = show_progress(corpus.pieces(), corpus.length, "learning the tokens")
     tokenizer = kind.from_texts(pieces, *arguments)
-    with _said_once(), _new_file(path) as file:
+    with _where_possible(), _new_file(path) as file:
         file.write(json.dumps(tokenizer.get_config()).encode())
     return tokenizer
 
@@ -83,7 +83,7 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer, end_id: int | None = 
     if _is_whole(path):
         return np.lib.format.open_memmap(path, mode="r")
     dtype = np.dtype("uint16" if tokenizer.vocabulary_size <= 2**16 else "int32")
-    with _said_once():
+    with _where_possible():
         with _new_file(path) as file:
             count = 0
             _write_header(file, dtype, count)
@@ -141,7 +141,7 @@ def _is_whole(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _said_once() -> Iterator[None]:
+def _where_possible() -> Iterator[None]:
     """Goes on where nothing can be written, and says so the first time."""
     try:
         yield

@@ -1,8 +1,8 @@
 """The ids of a long text, each different word of which is encoded once.
 
-A library that reads word by word spends its time on splitting: some 2 MB a second of one core. Here
-NumPy splits a text and looks its words up, in several threads at once, and the library encodes
-those that did not come before.
+A library that reads word by word spends most of its time on splitting. Here NumPy splits a text and
+looks its words up, in several threads at once, and the library encodes those that did not come
+before: 31 MB/s on two cores where the library alone encodes 7.7.
 """
 
 import itertools

@@ -94,7 +94,7 @@ def _keep_new_ones(own: Path) -> None:
 
 
 def _programs(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if not path.name.startswith(".") and path.is_file()]
+    return [path for path in folder.glob("[!.]*") if path.is_file()]
 
 
 def _made_for(threads) -> str:

@@ -48,12 +48,13 @@ class CompiledParts:
         Args:
             part: its class.
             arguments: what it takes beside the model.
-            jit_compile: whether XLA compiles it, where there is XLA.
+            jit_compile: whether XLA compiles it, where that may be chosen (`compiles`).
         """
+        jit_compile = compiles(jit_compile)
         key = (part, arguments, jit_compile)
         if key not in self._compiled:
             keras_model = part(self.model, *arguments)
-            keras_model.jit_compile = compiles(jit_compile)
+            keras_model.jit_compile = jit_compile
             # Works on every backend, and hands the weights over as they are at each call.
             self._compiled[key] = keras_model.predict_on_batch
         return self._compiled[key]

@@ -49,7 +49,7 @@ class ZooModel(AtomicSaving, keras.Model):
         self.provenance = dict(provenance or {})
 
     def compile_from_config(self, config):
-        """As Keras does; but a model that was compiled with XLA does without where there is none.
+        """As Keras does; but whether XLA compiles depends on the backend too (`compiles`).
 
         Keras would put `torch.compile` in its place.
         """

@@ -21,6 +21,7 @@ from experiments.flags import parse_settings
 from experiments.settings import Settings
 from tests.callbacks.conftest import read_events
 from tests.conftest import PROJECT, run_script
+from tests.test_devices import needs_jax
 
 ENDLESS = 10**6
 TEXT = "\n".join(
@@ -169,6 +170,29 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(toy_run, again):
         assert len(first) > 100
         for one, other in zip(first, second, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+JITS = """
+from experiments import cli
+cli.import_keras()
+import keras
+from data.corpora import load_corpus
+from experiments import preparation, training
+from experiments.settings import Settings
+corpus = load_corpus("toy")
+for jit in ("auto", "off"):
+    settings = Settings(jit=jit)
+    data = preparation.prepare_data(settings, corpus)
+    print(training.build_model(settings, corpus, data).jit_compile)
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "compiles"), [("tensorflow", False), pytest.param("jax", True, marks=needs_jax)]
+)
+def test_a_tiny_training_is_compiled_where_all_else_is_slow(backend, compiles):
+    result = run_script("-c", JITS, KERAS_BACKEND=backend)
+    assert result.stdout.splitlines() == [str(compiles), "False"], result.stderr
 
 
 def test_another_seed_gives_other_weights():
