@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data import made_pairs, made_texts
-from data.fetching import fetch, is_address
+from data.fetching import cache_folder, fetch, is_address
+from data.kept_files import HASH_BYTES, is_whole, new_file, where_possible
 
 TOY_SENTENCES = (
     "i love deep learning",
@@ -37,6 +38,7 @@ _NAMES = ", ".join(BUILT_IN)
 
 PAIRS_SUFFIX = ".tsv"
 _ALL_HASHES = 2**64
+_LENGTH_VERSION = 1  # to be raised when other bytes are text
 
 _BLOCK_BYTES = 2**20  # read at a time
 _PIECE = 2**16  # characters, at least
@@ -284,26 +286,43 @@ def load_corpus(source: str, may_fetch: bool = True) -> Corpus:
         source = os.path.abspath(source)
 
     digest = hashlib.sha256()
-    length, has_words = 0, False
-    for block in _read(paths, name, digest):
-        length += len(block)
-        has_words = has_words or bool(block.strip())
-    if not has_words:
-        raise CorpusError(f"{source}: expected text, found no words")
-    corpus = Corpus(source, digest.hexdigest(), tuple(map(Path.absolute, paths)), 0, length)
+    for path in paths:
+        for content in _read_bytes(path):
+            digest.update(content)
+    corpus = Corpus(source, digest.hexdigest(), tuple(map(Path.absolute, paths)), 0, 0)
+    corpus = corpus._replace(stop=_length(corpus, paths, name))
     if corpus.has_pairs:
         for _ in corpus.pairs():  # raises an error for the first line that is none
             pass
     return corpus
 
 
-def _read(paths: Sequence[Path], name: str | None = None, digest=None) -> Iterator[str]:
+def _length(corpus: Corpus, paths: Sequence[Path], name: str | None) -> int:
+    """How many characters a text has, once all of it was seen to be text.
+
+    That is kept: to decode a text of 1 GB takes five times as long as to see that it is the same.
+    """
+    key = hashlib.sha256(f"{_LENGTH_VERSION} {corpus.key}".encode()).hexdigest()[:32]
+    path = cache_folder() / f"{key}.length"
+    if is_whole(path):
+        return int(path.read_bytes()[:-HASH_BYTES])
+    length, has_words = 0, False
+    for block in _read(paths, name):
+        length += len(block)
+        has_words = has_words or bool(block.strip())
+    if not has_words:
+        raise CorpusError(f"{corpus.source}: expected text, found no words")
+    with where_possible(), new_file(path) as file:
+        file.write(str(length).encode())
+    return length
+
+
+def _read(paths: Sequence[Path], name: str | None = None) -> Iterator[str]:
     """The text of some files, with a line end between two of them, block by block.
 
     Args:
         paths: the files.
         name: what to call them in errors. Default None: by their paths.
-        digest: a hash to update with their bytes.
     """
     for number, path in enumerate(paths):
         if number:
@@ -311,8 +330,6 @@ def _read(paths: Sequence[Path], name: str | None = None, digest=None) -> Iterat
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
         position = 0
         for content in _read_bytes(path):
-            if digest is not None:
-                digest.update(content)
             position += len(content)
             if b"\0" in content:
                 raise CorpusError(f"{name or path}: expected UTF-8 text, found a binary file")

@@ -2,34 +2,24 @@
 
 They lie in `data.fetching.cache_folder()`, each in a file named by the hash of all that it is made
 of: the text, the tokenizer, the version of the library and `VERSION`. So what is found is never out
-of date, and may be deleted at any time. Each ends with the SHA-256 of all before it: what was
-damaged is made again. Where nothing can be written, everything works without.
+of date, and may be deleted at any time (`data.kept_files`).
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
-import mmap
-import os
-import time
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import tokenizers
 
 from data.corpora import Corpus
 from data.fetching import cache_folder
+from data.kept_files import HASH_BYTES, is_whole, new_file, where_possible
 from data.progress import show_progress
 from data.tokenizer import Tokenizer
 
 VERSION = 2  # to be raised when what a tokenizer or these files hold gets another meaning
-_LEFT_OVER_SECONDS = 3600
-_HASH = hashlib.sha256
-_HASH_BYTES = 32
 
 
 def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Tokenizer:
@@ -48,11 +38,11 @@ def cached_tokenizer(corpus: Corpus, kind: type[Tokenizer], *arguments) -> Token
     ['i', 'love', 'deep']
     """
     path = _path(".json", corpus.key, kind.__name__, arguments)
-    if _is_whole(path):
-        return kind.from_config(json.loads(path.read_bytes()[:-_HASH_BYTES]))
+    if is_whole(path):
+        return kind.from_config(json.loads(path.read_bytes()[:-HASH_BYTES]))
     pieces = show_progress(corpus.pieces(), corpus.length, "learning the tokens")
     tokenizer = kind.from_texts(pieces, *arguments)
-    with _where_possible(), _new_file(path) as file:
+    with where_possible(), new_file(path) as file:
         file.write(json.dumps(tokenizer.get_config()).encode())
     return tokenizer
 
@@ -80,11 +70,11 @@ def cached_token_ids(corpus: Corpus, tokenizer: Tokenizer, end_id: int | None = 
     """
     made_of = [corpus.key, type(tokenizer).__name__, tokenizer.get_config()]
     path = _path(".npy", *made_of, *([] if end_id is None else [end_id]))
-    if _is_whole(path):
+    if is_whole(path):
         return np.lib.format.open_memmap(path, mode="r")
     dtype = np.dtype("uint16" if tokenizer.vocabulary_size <= 2**16 else "int32")
-    with _where_possible():
-        with _new_file(path) as file:
+    with where_possible():
+        with new_file(path) as file:
             count = 0
             _write_header(file, dtype, count)
             for token_ids in _encode(corpus, tokenizer, end_id):
@@ -119,54 +109,3 @@ def _write_header(file, dtype, count):
 def _path(suffix: str, *made_of) -> Path:
     content = json.dumps([VERSION, tokenizers.__version__, *made_of])
     return cache_folder() / (hashlib.sha256(content.encode()).hexdigest()[:32] + suffix)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there, and ends with the hash of all before it."""
-    try:
-        with (
-            path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as content,
-            content[:-_HASH_BYTES] as hashed,
-        ):
-            is_whole = mapped[-_HASH_BYTES:] == _HASH(hashed).digest()
-    except OSError:
-        return False
-    except ValueError:  # an empty file can't be mapped
-        is_whole = False
-    if not is_whole:
-        warnings.warn(f"{path} was damaged and is made again", stacklevel=3)
-    return is_whole
-
-
-@contextlib.contextmanager
-def _where_possible() -> Iterator[None]:
-    """Goes on where nothing can be written, and says so the first time."""
-    try:
-        yield
-    except OSError as error:
-        warnings.warn(  # from one place, whoever calls: Python shows it once
-            f"{cache_folder()}: can't be written ({error.strerror}); a text is encoded each time",
-            stacklevel=1,
-        )
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which is called `path` when it is whole and not before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for temporary in path.parent.glob("*.tmp"):  # of a process that was killed
-        if time.time() - temporary.stat().st_mtime > _LEFT_OVER_SECONDS:
-            temporary.unlink(missing_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("w+b") as file:
-            yield file
-            file.seek(0)
-            file.write(hashlib.file_digest(file, _HASH).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

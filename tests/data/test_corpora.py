@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from data import corpora
 from data.corpora import TOY_SENTENCES, CorpusError, load_corpus
 
 TEXT = "one two\nthree four\n"
@@ -311,3 +312,25 @@ def test_a_text_of_characters_is_cut_anywhere(write, split, kept):
     text = "one\ntwo\n\n t"
     parts = load_corpus(str(write(text))).split(split, at_lines=False)
     assert [part.text for part in parts] == [text[:kept], text[kept:]]
+
+
+def test_a_known_text_is_not_decoded_again(write, keras_home, monkeypatch):
+    path = str(write("naïve 日本\n" * 1_000))
+    corpus = load_corpus(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(corpora, "_read", None)
+        assert load_corpus(path) == corpus
+    assert corpus.length == len(corpus.text) == 9_000
+    other = load_corpus(str(write("naive ab\n" * 1_000)))
+    assert other.length == len(other.text) == 9_000
+    assert other.sha256 != corpus.sha256
+
+
+def test_a_length_that_was_damaged_is_counted_again(write, keras_home):
+    corpus = load_corpus(str(write("some words")))
+    (kept,) = keras_home.rglob("*.length")
+    content = kept.read_bytes()
+    kept.write_bytes(b"2" + content[1:])
+    with pytest.warns(UserWarning, match="was damaged and is made again"):
+        assert load_corpus(corpus.source) == corpus
+    assert kept.read_bytes() == content

@@ -148,7 +148,7 @@ def test_where_nothing_can_be_written_everything_works_without(corpus, keras_hom
     assert tokenizer.decode(ids) == TEXT
     folder = keras_home / "mini_transformer"
     assert [str(warning.message) for warning in said] == [
-        f"{folder}: can't be written (Not a directory); a text is encoded each time"
+        f"{folder}: can't be written (Not a directory); a text is read anew each time"
     ]
 
 
