@@ -49,9 +49,7 @@ for line in sys.argv[1:]:
         largest = max(source for _, source, _ in data.training.shapes)
         while batch[0]["source_ids"].shape[1] < largest:
             batch = next(batches)
-    model.run_eagerly = True
-    model.test_on_batch(*batch)  # makes the variables of metrics
-    model.run_eagerly = False
+    model._symbolic_build(data_batch=batch)  # makes the variables of metrics, as `fit` does first
     variables = [model.trainable_variables, model.non_trainable_variables]
     variables += [model.optimizer.variables, model.metrics_variables]
     state = tuple([v.value for v in some] for some in variables)
