@@ -18,6 +18,7 @@ from experiments import devices
 from experiments.console import console, make_table
 from experiments.preparation import Data
 from experiments.settings import Settings
+from layers.attention import has_fused_attention
 
 # How many arrays of `dff` numbers a token the backward pass of an activation reads.
 _HIDDEN_ARRAYS = {"relu": 2, "relu_squared": 2, "gelu": 4, "swiglu": 5}
@@ -184,13 +185,15 @@ class _Run:
         dropout = width * (numbers + _FLOAT32) if s.dropout else 0
         sub_layer = norm + dropout + width * numbers  # and its input
         convolved = 4 * width * numbers
-        of_scores = (numbers + _FLOAT32) * (2 if s.attention_dropout else 1)
+        of_scores = s.num_heads * (numbers + _FLOAT32) * (2 if s.attention_dropout else 1)
         normed = 3 * width * _FLOAT32 if s.qk_norm else 0
         total = 0
         for length, key_length in self.attentions():
             queries = 2 * width * numbers + normed  # and the heads' outputs
             keys = 2 * width * numbers + normed  # and values, repeated where heads share them
-            scores = length * key_length * s.num_heads * of_scores
+            scores = length * key_length * of_scores
+            if self.is_fused():  # a kernel keeps one number of each query
+                scores = length * s.num_heads * _FLOAT32
             inside = length * queries + key_length * keys + scores
             total += length * sub_layer + inside // self.parts
         stacks = [self.source_length, self.length] if self.has_pairs else [self.length]
@@ -202,6 +205,13 @@ class _Run:
         head = norm + 5 * width * numbers if s.model == "masked" else 0
         total += sum(stacks) * (s.num_layers * a_layer + ends) + self.length * head
         return self.rows * total
+
+    def is_fused(self):
+        """Whether the scores of self-attention are nowhere stored, as `MultiHeadAttention` says."""
+        s = self.settings
+        stored = s.position == "alibi" or s.softmax_plus_one or s.attention_dropout
+        dtype = "bfloat16" if self.number_bytes == 2 else "float32"
+        return s.model == "decoder" and not stored and has_fused_attention(dtype)
 
     # Arithmetic
 

@@ -46,6 +46,8 @@ class TransformerEncoderLayer(keras.layers.Layer):
             query may attend to a key. Default None: everywhere.
         cache: that of `MultiHeadAttention`, made by `empty_cache`. Default None.
         training: whether dropout is active. Default None: Keras decides.
+        is_causal: that of `MultiHeadAttention`; an `attention` of another class is not told.
+            Default False.
 
     Returns:
         `(outputs, attention_scores)`: (B, T, D) and (B, N, T, T).
@@ -127,16 +129,25 @@ class TransformerEncoderLayer(keras.layers.Layer):
         for child in children:
             child.build(inputs_shape)
 
-    def call(self, inputs, padding_mask=None, attention_mask=None, cache=None, training=None):
+    def call(
+        self,
+        inputs,
+        padding_mask=None,
+        attention_mask=None,
+        cache=None,
+        training=None,
+        is_causal=False,
+    ):
         attended, attention_scores = self._attend(
-            inputs, padding_mask, attention_mask, cache, training
+            inputs, padding_mask, attention_mask, cache, training, is_causal
         )  # (B, T, D), (B, N, T, T)
         return self._transform(attended, cache, training), attention_scores
 
-    def _attend(self, inputs, padding_mask, attention_mask, cache, training):
+    def _attend(self, inputs, padding_mask, attention_mask, cache, training, is_causal=False):
         """The self-attention with all that belongs to it, (B, T, D), and its scores."""
         x = self._norm_before(self.attention_norm, inputs)
         x = self._convolve("attention_convolution", x, cache)
+        known = {"is_causal": is_causal} if isinstance(self.attention, MultiHeadAttention) else {}
         attended, attention_scores = self.attention(
             x,
             x,
@@ -144,6 +155,7 @@ class TransformerEncoderLayer(keras.layers.Layer):
             attention_mask=attention_mask,
             cache=cache,
             training=training,
+            **known,
         )
         attended = self.attention_dropout(attended, training=training)
         return self._norm_after(self.attention_norm, inputs + attended), attention_scores

@@ -71,11 +71,11 @@ class Stack:
         True
         """
         start, length = (caches[0].start, caches[0].length) if caches else (0, None)
-        masks = (
-            {"attention_mask": self.mask(token_ids, key_length=length, start=start)}  # (T, S)
-            if self.is_causal
-            else {"padding_mask": self.mask(token_ids)}  # (B, T)
-        )
+        if self.is_causal:
+            mask = self.mask(token_ids, key_length=length, start=start)  # (T, S)
+            masks = {"attention_mask": mask, "is_causal": True}
+        else:
+            masks = {"padding_mask": self.mask(token_ids)}  # (B, T)
         x = self.embedding(token_ids)  # (B, T, D)
         if self.positions is not None:
             x = self.positions(x, start=start)

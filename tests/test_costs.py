@@ -166,6 +166,17 @@ def test_a_small_decoder_counted_by_hand():
     assert found.sent == gradients + (3 * 6 + 2) * tokens * 32 * 4
 
 
+@pytest.mark.parametrize("stored", ["", "--softmax-plus-one", "--position=alibi"])
+def test_scores_that_no_one_stores_take_no_memory(stored, monkeypatch):
+    line = "--model=decoder --tokenizer=char --context-length=16 --batch-size=4 --layers=3"
+    line += f" --heads=2 --precision=mixed_bfloat16 {stored}"
+    everywhere = estimate(line).memory["activations"]
+    monkeypatch.setattr(costs, "has_fused_attention", lambda dtype: dtype == "bfloat16")
+    saved = everywhere - estimate(line).memory["activations"]
+    of_scores, of_sums = 16 * 16 * (4 + 2), 16 * 4
+    assert saved == (0 if stored else 3 * 4 * 2 * (of_scores - of_sums))
+
+
 def test_a_step_of_several_batches_takes_as_many_times_the_work():
     one, three = estimate("--batch-size=8", 2), estimate("--batch-size=8 --accumulate=3", 2)
     assert three.arithmetic["layers"][1] == 3 * one.arithmetic["layers"][1]
