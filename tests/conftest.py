@@ -1,6 +1,7 @@
 """What several test files share: small real models, and one real training run."""
 
 import fcntl
+import gc
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from tests.keras_home import make_keras_home
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# XLA need not make fast what runs a few times: that takes a third of all the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # or else it has that of the process that started it
     os.environ["KERAS_HOME"] = make_keras_home()  # before Keras is imported
 
@@ -29,6 +32,12 @@ PROJECT = Path(__file__).parent.parent
 def pytest_collection_modifyitems(items):
     """Files that start processes come first: they take longest, and two files run at a time."""
     items.sort(key=lambda item: not hasattr(item.module, "run_script"))
+
+
+def pytest_collection_finish():
+    """Looks for cycles less often: TensorFlow's graphs have many, and looking takes 7 % of all."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def run_script(*arguments, cwd=PROJECT, timeout=120, **environment):

@@ -50,9 +50,8 @@ def kept(home):
     )
 
 
-@pytest.mark.parametrize(
-    "backend", ["tensorflow", pytest.param("jax", marks=[needs_jax, pytest.mark.slow])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=needs_jax)])
 def test_a_program_is_compiled_once_and_again_when_it_was_damaged(keras_home, backend, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", backend)
     assert run(COMPILING) == ["0", "50.0"]

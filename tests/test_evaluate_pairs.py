@@ -63,6 +63,7 @@ def loss_by_hand(model, source, target):
     return [-row[id_] for row, id_ in zip(log_p, target_ids, strict=True)]
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_a_computation_by_hand(files, model, tmp_path):
     _, path = files
     found = tmp_path / "scores.json"

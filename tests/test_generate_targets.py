@@ -38,6 +38,7 @@ def run_with_input(text, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_sources_come_in_lines_and_targets_go_out_in_lines(model, path, tmp_path):
     output = tmp_path / "targets.txt"
     result = run_with_input("abc\n\ndd\n", path, "--output", str(output))

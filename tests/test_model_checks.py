@@ -36,6 +36,10 @@ MODERN = {
 }
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def make(tokenizer):
     def make(class_, **switches):
@@ -54,10 +58,10 @@ def make(tokenizer):
         (DecoderLanguageModel, {"dtype": "mixed_bfloat16", **MODERN}),
         (DecoderLanguageModel, {"position": "alibi", "context_length": 1}),
         (EncoderLanguageModel, {"dtype": "bfloat16", **MODERN}),
-        (EncoderLanguageModel, {"position": "learned", "output_scale": 0.0}),
-        (EncoderDecoderModel, {"dtype": "mixed_bfloat16", **MODERN}),
+        slow(EncoderLanguageModel, {"position": "learned", "output_scale": 0.0}),
+        slow(EncoderDecoderModel, {"dtype": "mixed_bfloat16", **MODERN}),
         (EncoderDecoderModel, {"position": "alibi", "convolution": "both"}),
-        (EncoderDecoderModel, {"context_length": 1}),
+        slow(EncoderDecoderModel, {"context_length": 1}),
         (MaskedLanguageModel, MODERN),
     ],
 )

@@ -77,6 +77,7 @@ def test_the_characters_presets_make_models_of_the_size_that_they_say(tmp_path):
         assert least < model.count_params() < most
 
 
+@pytest.mark.slow
 def test_transformer_base_is_the_papers_base_model_whatever_the_text(tmp_path):
     """37,000 x 512 shared by sources, targets and logits; six layers of each kind."""
     pairs = tmp_path / "pairs.tsv"

@@ -199,7 +199,7 @@ cli.run(train.main)
 
 
 @needs_jax
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_does_not_wait_for_ever(tmp_path, number):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

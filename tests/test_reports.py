@@ -13,8 +13,8 @@ from experiments import flags, preparation, reports, training
     "arguments",
     [
         ["--learning-rate=3"],  # the last epoch is not the best
-        ["--average=0.5"],
-        ["--validation-split=0.3"],
+        pytest.param(["--average=0.5"], marks=pytest.mark.slow),
+        pytest.param(["--validation-split=0.3"], marks=pytest.mark.slow),
     ],
     ids=["", "averaged", "validated"],
 )

@@ -197,6 +197,7 @@ def earlier_run(tmp_path_factory):
     return logs / "cut_run"
 
 
+@pytest.mark.slow
 def test_a_run_that_an_earlier_version_began_comes_to_its_end(earlier_run):
     end, expected = (
         cli.load_model(str(path))
@@ -210,6 +211,7 @@ def test_a_run_that_an_earlier_version_began_comes_to_its_end(earlier_run):
             np.testing.assert_allclose(variable, value, atol=1e-5, err_msg=variable.path)
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_wrote_of_a_run_is_kept_and_continued(earlier_run):
     epochs, batches = list(range(13)), list(range(1, 131))
     for name, count in (("train", 5), ("validation", 3)):

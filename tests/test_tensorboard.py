@@ -162,6 +162,7 @@ def test_the_run_is_a_row_of_figures_and_of_settings_that_differ_from_the_defaul
     assert results["perplexity"] == pytest.approx(np.exp(results["loss"]), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser: `chromium` is not installed")
 @pytest.mark.parametrize(
     "dashboard",

@@ -187,6 +187,7 @@ for jit in ("auto", "off"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "compiles"), [("tensorflow", False), pytest.param("jax", True, marks=needs_jax)]
 )
@@ -472,6 +473,7 @@ def stop(logs, number, line, seconds, *arguments):
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("seconds", [0.6, 1.2, 1.8])
 def test_a_signal_before_training_ends_it_at_once(tmp_path, number, seconds):

@@ -13,7 +13,10 @@ from models import EncoderDecoderModel
 from tests.callbacks.conftest import read_events
 from tests.callbacks.test_sample_predictions import table_cells
 
-pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning"),
+]
 
 PAIRS = "ab\tba\nabc\tcba\nca\tac\nca\tca\n"
 

@@ -24,16 +24,18 @@ def model():
     return model
 
 
-def log_p(model, source, target_ids):
-    """log p of a target and its end, if it has one, by the logits of one pass."""
+def log_p(model, source, targets):
+    """log p of targets of one length, with their ends where they have one."""
+    targets = np.array(targets)
+    begins = np.full((len(targets), 1), BEGIN)
     inputs = {
-        "source_ids": np.array([model.encode_source(source)]),
-        "target_ids": np.array([[BEGIN, *target_ids[:-1]]]),
+        "source_ids": np.tile(model.encode_source(source), (len(targets), 1)),
+        "target_ids": np.hstack([begins, targets[:, :-1]]),
     }
-    logits = to_numpy(model(inputs))[0].astype("float64")
-    logits[:, [0, 1, BEGIN]] = -np.inf  # what is never written
+    logits = to_numpy(model(inputs)).astype("float64")
+    logits[..., [0, 1, BEGIN]] = -np.inf  # what is never written
     logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-    return logits[np.arange(len(target_ids)), target_ids].sum()
+    return np.take_along_axis(logits, targets[..., None], axis=-1).sum(axis=(1, 2))
 
 
 def all_targets(most):
@@ -46,32 +48,38 @@ def all_targets(most):
         yield list(ids)
 
 
-@pytest.mark.parametrize("source", SOURCES[:2])
-def test_a_beam_as_wide_as_the_space_finds_the_best_of_all_targets(model, source):
-    likelihoods = {tuple(ids): log_p(model, source, ids) for ids in all_targets(3)}
+def test_a_beam_as_wide_as_the_space_finds_the_best_of_all_targets(model):
+    sources = SOURCES[:2]
+    likelihoods = {source: {} for source in sources}
+    for length in (1, 2, 3):
+        targets = [ids for ids in all_targets(3) if len(ids) == length]
+        for source, of_source in likelihoods.items():
+            of_source.update(zip(map(tuple, targets), log_p(model, source, targets), strict=True))
     for length_penalty in (0.0, 0.6, 2.0):
-        scores = {
-            ids: log_p / ((5 + len(ids)) / 6) ** length_penalty
-            for ids, log_p in likelihoods.items()
-        }
-        # Those that have ended come before those that were stopped.
-        ranked = sorted(scores, key=lambda ids: (ids[-1] != END, -scores[ids]))
-        (found,) = model.beam_search(
-            [source], 85, length_penalty, max_new_tokens=3, jit_compile=False
-        )
-        assert len(found) == len(ranked) == 85
-        for hypothesis, ids in zip(found, ranked, strict=True):
-            assert hypothesis.text == LETTERS.decode(ids)
-            assert hypothesis.score == pytest.approx(scores[ids], abs=1e-4)
-            assert hypothesis.is_finished == (ids[-1] == END)
+        for found, of_source in zip(
+            model.beam_search(sources, 85, length_penalty, max_new_tokens=3, jit_compile=False),
+            likelihoods.values(),
+            strict=True,
+        ):
+            scores = {
+                ids: log_p / ((5 + len(ids)) / 6) ** length_penalty
+                for ids, log_p in of_source.items()
+            }
+            # Those that have ended come before those that were stopped.
+            ranked = sorted(scores, key=lambda ids: (ids[-1] != END, -scores[ids]))
+            assert len(found) == len(ranked) == 85
+            for hypothesis, ids in zip(found, ranked, strict=True):
+                assert hypothesis.text == LETTERS.decode(ids)
+                assert hypothesis.score == pytest.approx(scores[ids], abs=1e-4)
+                assert hypothesis.is_finished == (ids[-1] == END)
 
 
 def test_one_beam_takes_the_likeliest_token_each_time(model):
+    choices = [*LETTERS.encode("abcd"), END]
     for source, written in zip(SOURCES, model.translate(SOURCES, jit_compile=False), strict=True):
         ids = []
         while len(ids) < 5 and ids[-1:] != [END]:
-            choices = [*LETTERS.encode("abcd"), END]
-            ids.append(max(choices, key=lambda id_: log_p(model, source, [*ids, id_])))
+            ids.append(choices[np.argmax(log_p(model, source, [[*ids, id_] for id_ in choices]))])
         assert written == LETTERS.decode(ids)
 
 

@@ -285,6 +285,7 @@ def reloaded(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_saved_model_gives_the_same_logits_in_a_fresh_process(reloaded, policy):
     model, _, arrays, facts = reloaded[policy]
@@ -293,6 +294,7 @@ def test_a_saved_model_gives_the_same_logits_in_a_fresh_process(reloaded, policy
     assert facts["predicted"] == [list(pair) for pair in model.predict_next("i love", k=3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_saved_model_carries_all_that_belongs_to_it(reloaded, policy):
     model, _, _, facts = reloaded[policy]
@@ -303,6 +305,7 @@ def test_a_saved_model_carries_all_that_belongs_to_it(reloaded, policy):
     assert facts["policies"] == [policy, policy]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_saved_model_carries_the_state_of_its_optimizer(reloaded, policy):
     model, _, arrays, _ = reloaded[policy]
@@ -314,6 +317,7 @@ def test_a_saved_model_carries_the_state_of_its_optimizer(reloaded, policy):
         np.testing.assert_array_equal(arrays[f"optimizer_{number}"], values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_saved_model_can_be_evaluated_as_it_was_compiled(reloaded, policy):
     model, (token_ids, targets, weights), _, facts = reloaded[policy]
