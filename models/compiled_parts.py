@@ -61,7 +61,8 @@ class CompiledParts:
 
     def read(self, token_ids: np.ndarray, number: int, jit_compile: bool) -> list[dict]:
         """The caches once the first `number` of these tokens, (B, C + 1), have been read."""
-        caches = [cache.tensors for cache in self.model.empty_caches(len(token_ids))]
+        size, length = len(token_ids), token_ids.shape[1] - 1
+        caches = [cache.tensors for cache in self.model.empty_caches(size, length)]
         if not number:
             return caches
         # The whole window, so that there is one shape to compile. Tokens do not see what lies to

@@ -8,6 +8,8 @@ from keras import ops
 
 from architecture import Number, SettingError
 
+_AT_A_TIME = 4  # so many are taken out in one turn of the loop; a turn itself takes its time
+
 
 def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
     """One token for each row: random, but for a number that says how the dice fell.
@@ -40,11 +42,11 @@ def sample_tokens(logits, uniform, temperature, top_k: int, top_p):
     values, token_ids = likeliest(ops.cast(logits, "float32"), top_k)  # (B, k)
     probabilities = ops.exp((values - values[:, :1]) / temperature)
     probabilities = probabilities / ops.sum(probabilities, axis=-1, keepdims=True)  # (B, k)
-    before = ops.cumsum(probabilities, axis=-1) - probabilities  # of all that are likelier
-    stays = before < top_p  # the first always does
-    line = ops.cumsum(ops.where(stays, probabilities, 0.0), axis=-1)  # where each token ends
-    target = ops.convert_to_tensor(uniform)[:, None] * line[:, -1:]  # (B, 1)
-    chosen = ops.sum(ops.cast(line < target, "int32"), axis=-1, keepdims=True)  # (B, 1)
+    ends = ops.cumsum(probabilities, axis=-1)  # where each token ends on the line
+    stays = ends - probabilities < top_p  # the first always does, and then all up to some token
+    length = ops.max(ops.where(stays, ends, 0.0), axis=-1, keepdims=True)  # (B, 1)
+    target = ops.convert_to_tensor(uniform)[:, None] * length
+    chosen = ops.sum(ops.cast(ends < target, "int32"), axis=-1, keepdims=True)  # (B, 1)
     # Sums round: the last bit must not lead past the tokens that stay.
     chosen = ops.minimum(chosen, ops.sum(ops.cast(stays, "int32"), axis=-1, keepdims=True) - 1)
     return ops.cast(ops.take_along_axis(token_ids, chosen, axis=-1)[:, 0], "int32")
@@ -80,26 +82,50 @@ def likeliest(logits, k: int):
     side = math.isqrt(size - 1) + 1
     square = ops.pad(logits, [(0, 0), (0, side**2 - size)], constant_values=-np.inf)
     square = ops.reshape(square, (-1, side, side))  # (B, R, R)
+    is_alone = logits.shape[0] == 1  # a slice of one text takes less time than a gather of many
     batch = ops.arange(ops.shape(square)[0], dtype="int32")
+    numbered = ops.arange(side, dtype="int32")
 
-    def take_out(n, square, largest, values, token_ids):
-        row = ops.cast(ops.argmax(largest, axis=-1), "int32")  # (B,)
-        numbers = ops.take_along_axis(square, row[:, None, None], axis=1)[:, 0]  # (B, R)
-        column = ops.cast(ops.argmax(numbers, axis=-1), "int32")  # (B,)
-        values = ops.slice_update(values, (0, n), ops.max(numbers, axis=-1)[:, None])
-        token_ids = ops.slice_update(token_ids, (0, n), (row * side + column)[:, None])
-        rest = ops.where(ops.arange(side) == column[:, None], -np.inf, numbers)
-        places = ops.stack([batch, row], axis=-1)  # (B, 2)
-        square = ops.scatter_update(square, places, rest)
-        largest = ops.scatter_update(largest, places, ops.max(rest, axis=-1))
-        return n + 1, square, largest, values, token_ids
+    def row_of(square, row):
+        if is_alone:
+            return ops.slice(square, (0, row[0], 0), (1, 1, side))[:, 0]
+        return ops.take_along_axis(square, row[:, None, None], axis=1)[:, 0]
 
-    kept = ops.zeros_like(logits[:, :k]), ops.zeros_like(logits[:, :k], dtype="int32")
+    def with_row(square, row, numbers):
+        if is_alone:
+            return ops.slice_update(square, (0, row[0], 0), numbers[:, None])
+        return ops.scatter_update(square, ops.stack([batch, row], axis=-1), numbers)
+
+    def take_out(square, largest):
+        """The largest one left and its token id, (B,), and what is left then."""
+        row = ops.cast(ops.argmax(largest, axis=-1), "int32")
+        numbers = row_of(square, row)  # (B, R)
+        column = ops.cast(ops.argmax(numbers, axis=-1), "int32")
+        rest = ops.where(numbered == column[:, None], -np.inf, numbers)
+        square = with_row(square, row, rest)
+        left = ops.where(numbered == row[:, None], ops.max(rest, axis=-1)[:, None], largest)
+        return ops.max(largest, axis=-1), row * side + column, square, left
+
+    def take_out_several(n, square, largest, *kept):
+        several = []
+        for _ in range(_AT_A_TIME):
+            *found, square, largest = take_out(square, largest)
+            several.append(found)
+        kept = [
+            ops.slice_update(of_all, (0, n), ops.stack(of_these, axis=-1))
+            for of_all, of_these in zip(kept, zip(*several, strict=True), strict=True)
+        ]
+        return n + _AT_A_TIME, square, largest, *kept
+
+    room = -(-k // _AT_A_TIME) * _AT_A_TIME
+    places = ops.zeros((ops.shape(logits)[0], room), dtype="int32")
     first = ops.convert_to_tensor(0, "int32")
     _, _, _, *kept = ops.while_loop(
-        lambda n, *_: n < k, take_out, (first, square, ops.max(square, axis=-1), *kept)
+        lambda n, *_: n < k,
+        take_out_several,
+        (first, square, ops.max(square, axis=-1), ops.cast(places, logits.dtype), places),
     )
-    return kept
+    return [of_all[:, :k] for of_all in kept]
 
 
 def check_sampling(**arguments) -> None:

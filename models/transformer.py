@@ -156,10 +156,16 @@ class TransformerLanguageModel(LanguageModel):
         """Whether a token's keys and values stay as they are when the text grows."""
         return self.is_causal
 
-    def empty_caches(self, batch_size: int) -> list[KeyValueCache]:
-        """For each layer a cache with room for a whole context."""
+    def empty_caches(self, batch_size: int, length: int | None = None) -> list[KeyValueCache]:
+        """For each layer a cache of texts that begin.
+
+        Args:
+            batch_size: how many texts.
+            length: for how many tokens of each there is room. Default None: a whole context.
+        """
+        length = self.context_length if length is None else length
         layers = [self.get_layer(f"encoder_layer_{n + 1}") for n in range(self.num_layers)]
-        return [layer.empty_cache(batch_size, self.context_length) for layer in layers]
+        return [layer.empty_cache(batch_size, length) for layer in layers]
 
     def get_config(self):
         return {

@@ -101,6 +101,22 @@ def test_a_short_prompt_is_read_by_the_loop(monkeypatch, tokens, is_read_at_once
     assert prompt + "".join(pieces) == by_hand(model, prompt, max_new_tokens=9)
 
 
+@pytest.mark.parametrize(
+    ("max_new_tokens", "room"), [(1, 64), (63, 64), (64, 64), (65, 128), (129, 200), (300, 200)]
+)
+def test_there_is_room_for_what_is_asked_for_and_no_more(max_new_tokens, room, monkeypatch):
+    model = make_decoder(context_length=200, num_layers=1)
+    rooms = []
+    empty_caches = model.empty_caches
+    monkeypatch.setattr(
+        model, "empty_caches", lambda *sizes: rooms.append(sizes) or empty_caches(*sizes)
+    )
+    text = generate(model, "a", max_new_tokens, top_k=1)[0]
+    assert len(text) == 1 + max_new_tokens
+    assert set(rooms) == {(1, room)}
+    assert text == generate(model, "a", max_new_tokens, top_k=1, use_cache=False)[0]
+
+
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_a_context_of_any_length_can_be_outgrown(length, use_cache):
