@@ -18,7 +18,7 @@ from experiments import devices
 from experiments.console import console, make_table
 from experiments.preparation import Data
 from experiments.settings import Settings
-from layers.attention import has_fused_attention
+from layers.fused_attention import has_fused_attention
 
 # How many arrays of `dff` numbers a token the backward pass of an activation reads.
 _HIDDEN_ARRAYS = {"relu": 2, "relu_squared": 2, "gelu": 4, "swiglu": 5}

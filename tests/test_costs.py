@@ -84,12 +84,11 @@ for line in sys.argv[1:]:
 """
 SMALL = "--corpus=README.md --tokenizer=char --fill-vocabulary --vocabulary-size=104 --heads=4 "
 SMALL += "--d-model=64 --dff=256 --context-length=64 --batch-size=8 --dropout=0 --model=decoder "
-SMALL += "--layers=1 "
 CASES = {
-    "decoder": SMALL + "--layers=2 1 1",
+    "decoder": SMALL + "1 1",
     "wide": SMALL + "--d-model=256 --dff=1024 1 1",
     "long": SMALL + "--context-length=256 1 1",
-    "many tokens": SMALL + "--vocabulary-size=2000 --tie-embeddings 1 1",
+    "many tokens": SMALL + "--layers=1 --vocabulary-size=2000 --tie-embeddings 1 1",
     "dropout": SMALL + "--dropout=0.1 1 1",
     "gelu": SMALL
     + "--d-model=128 --dff=512 --activation=gelu --norm-placement=pre --position=learned 1 1",
@@ -100,7 +99,7 @@ CASES = {
     "accumulate": SMALL + "--accumulate=2 2 1",
     "data": SMALL + "4 1",
     "model": SMALL + "2 2",
-    "both": SMALL + "--layers=2 --activation=swiglu --tie-embeddings 4 2",
+    "both": SMALL + "--activation=swiglu --tie-embeddings 4 2",
     "few keys": SMALL + "--num-kv-heads=2 4 4",
     "does not divide": SMALL + "--vocabulary-size=105 2 2",
     "pairs, model": "--corpus=dates --batch-size=16 --dropout=0 --source-tokenizer=char 4 2",
