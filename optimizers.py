@@ -128,7 +128,7 @@ class Muon(OneRate, keras.optimizers.Muon):
 
     Matrices of one shape are orthogonalized together, wide and tall ones alike. Keras does it one
     by one: with four layers 24 times 15 products stand in a step's graph instead of 2 times 15,
-    and the first step takes half as long again.
+    and the first step takes half as long again. Those of long matrices are small ones here.
     """
 
     _updates = None  # while they are made: by the index of the matrix
@@ -155,6 +155,37 @@ class Muon(OneRate, keras.optimizers.Muon):
             super()._backend_update_step(grads, trainable_variables, learning_rate)
         finally:
             self._updates = None
+
+    def zeropower_via_newtonschulz5(self, x, steps: int):
+        """The nearest orthogonal matrix, about, for matrices (..., m, n) with m <= n.
+
+            A = X X^T,    P = a I + b A + c A^2,    X <- P X,    `steps` times
+
+        P is made of A, so that A <- P A P needs no X: only the first A does, and the product of
+        all P in the end. For a feed-forward network's matrices, with n = 4 m, that saves a third
+        of the arithmetic; see `has_small_products`.
+        """
+        m, n = x.shape[-2:]
+        if not self.has_small_products(m, n):
+            return super().zeropower_via_newtonschulz5(x, steps)
+        x = x / (ops.norm(x, axis=(-2, -1), keepdims=True) + 1e-7)
+        gram = x @ self.transpose_last_axis(x)  # (..., m, m)
+        identity = ops.eye(m, dtype=x.dtype)
+        product = factor = None
+        for _ in range(steps):
+            gram = gram if factor is None else factor @ gram @ factor
+            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * gram @ gram
+            product = factor if product is None else factor @ product
+        return product @ x
+
+    @staticmethod
+    def has_small_products(m: int, n: int) -> bool:
+        """Whether matrices of (m, n), m <= n, take less arithmetic where A <- P A P.
+
+        `steps` times 2 m^3 operations for A^2 either way; besides 4 m^2 n for the first A and the
+        last X and `steps` - 1 times 6 m^3 in between, instead of `steps` times 4 m^2 n.
+        """
+        return 2 * n > 3 * m
 
     def _add_momentum(self, gradient, momentum):
         momentum.assign_add(gradient + momentum * (self.momentum - 1))

@@ -235,10 +235,17 @@ class _Run:
         operations = _ADAM_OPERATIONS * self.bytes_of(self.weights) // _FLOAT32
         for matrix in self.muon_matrices():
             short, long = sorted(matrix.shape)
-            # X X^T and what is made of it times X, split; and its square, which each device makes.
-            products = 4 * short**2 * long // self.parts + 2 * short**3
-            operations += self.optimizer.ns_steps * products
+            steps, times = self.optimizer.ns_steps, self.products_with(matrix)
+            # X X^T and what is made of it times X, split; and products of these, which each device
+            # makes: a square at a step, and three more between two steps without an X.
+            operations += times * 4 * short**2 * long // self.parts
+            operations += (steps + 3 * (steps - times)) * 2 * short**3
         return operations
+
+    def products_with(self, matrix):
+        """How often Muon computes X X^T of a matrix."""
+        has_small = self.optimizer.has_small_products(*sorted(matrix.shape))
+        return 1 if has_small else self.optimizer.ns_steps
 
     # Communication
 
@@ -253,8 +260,8 @@ class _Run:
             sums["activations, forward"] = batches * forward * self.number_bytes, self.parts
             sums["activations, backward"] = batches * backward * self.number_bytes, self.parts
         if self.parts > 1 and self.muon_matrices():
-            squares = sum(min(matrix.shape) ** 2 for matrix in self.muon_matrices())
-            sums["update"] = self.optimizer.ns_steps * squares * _FLOAT32, self.parts
+            squares = sum(self.products_with(m) * min(m.shape) ** 2 for m in self.muon_matrices())
+            sums["update"] = squares * _FLOAT32, self.parts
         return sums
 
     def split_products(self):
