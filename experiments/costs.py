@@ -18,6 +18,7 @@ from experiments import devices
 from experiments.console import console, make_table
 from experiments.preparation import Data
 from experiments.settings import Settings
+from layers.causal_blocks import block_bounds
 from layers.fused_attention import has_fused_attention
 
 # How many arrays of `dff` numbers a token the backward pass of an activation reads.
@@ -132,10 +133,12 @@ class _Run:
         return self.rows * (self.source_length if reads_sources else self.length)
 
     def attentions(self):
-        """T and S of each attention."""
-        of_source, of_target = (2 * [length] for length in (self.source_length, self.length))
-        across = [self.length, self.source_length]
-        a_layer = [of_source, of_target, across] if self.has_pairs else [of_target]
+        """Of each attention the T and S of its blocks: one, or those of `layers.causal_blocks`."""
+        source, target = self.source_length, self.length
+        lengths = [(source, source), (target, target), (target, source)]
+        a_layer = [[pair] for pair in (lengths if self.has_pairs else lengths[1:2])]
+        if self.settings.model == "decoder":
+            a_layer = [[(end - start, end) for start, end in block_bounds(target)]]
         return a_layer * self.settings.num_layers
 
     # Memory
@@ -188,13 +191,16 @@ class _Run:
         of_scores = s.num_heads * (numbers + _FLOAT32) * (2 if s.attention_dropout else 1)
         normed = 3 * width * _FLOAT32 if s.qk_norm else 0
         total = 0
-        for length, key_length in self.attentions():
-            queries = 2 * width * numbers + normed  # and the heads' outputs
-            keys = 2 * width * numbers + normed  # and values, repeated where heads share them
-            scores = length * key_length * of_scores
+        for blocks in self.attentions():
+            length, copies = map(sum, zip(*blocks, strict=True))  # each block copies its keys
+            key_length = blocks[-1][1]
+            scores = sum(t * s for t, s in blocks) * of_scores
             if self.is_fused():  # a kernel keeps one number of each query
-                scores = length * s.num_heads * _FLOAT32
-            inside = length * queries + key_length * keys + scores
+                copies, scores = key_length, length * s.num_heads * _FLOAT32
+            queries = length * (2 * width * numbers + normed)  # and the heads' outputs
+            # And values; both are repeated where heads share them.
+            keys = copies * 2 * width * numbers + key_length * normed
+            inside = queries + keys + scores
             total += length * sub_layer + inside // self.parts
         stacks = [self.source_length, self.length] if self.has_pairs else [self.length]
         convolutions = {"none": 0, "both": 2}.get(s.convolution, 1)
@@ -222,7 +228,7 @@ class _Run:
             for w in self.kernels
             if w is not self.logits
         )
-        scores = sum(length * key_length for length, key_length in self.attentions())
+        scores = sum(t * s for blocks in self.attentions() for t, s in blocks)
         of_attention = 2 * 2 * self.rows * scores * self.settings.d_model // self.parts
         of_logits = 2 * self.rows * self.length * math.prod(self.logits.shape)
         of_logits //= self.parts_of(self.logits)

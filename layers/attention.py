@@ -3,12 +3,14 @@
 Axes: B batch, T query positions, S key positions, N heads, H head_dim = d_model / N, D d_model.
 """
 
+import functools
 import math
 
 import keras
 from keras import ops
 
 from layers.alibi import ALiBi
+from layers.causal_blocks import attend_in_blocks
 from layers.checks import check_dropout, check_positive_integers
 from layers.dropout import make_dropout
 from layers.fused_attention import fused_causal_attention, has_fused_attention
@@ -135,8 +137,8 @@ class MultiHeadAttention(keras.layers.Layer):
             the right with `causal_mask(T, S, cache.start)`. Default None.
         training: whether dropout is active. Default None: Keras decides.
         is_causal: whether `attention_mask` is the `causal_mask` of a text's own T tokens. It
-            changes no result, but what is known of the mask saves memory: see
-            `layers.fused_attention`. Default False: nothing is known.
+            changes no result, but what is known of the mask saves time and memory: see
+            `layers.causal_blocks` and `layers.fused_attention`. Default False: nothing is known.
 
     Returns:
         `(outputs, attention_scores)`: (B, T, D), and (B, N, T, S) after the softmax and before
@@ -269,14 +271,15 @@ class MultiHeadAttention(keras.layers.Layer):
             key = ops.repeat(key, heads_that_share, axis=1)  # (B, N, S, H)
             value = ops.repeat(value, heads_that_share, axis=1)  # (B, N, S, H)
 
-        outputs, attention_scores = scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            mask=mask,
+        attend = functools.partial(
+            scaled_dot_product_attention,
             dropout=lambda scores: self.scores_dropout(scores, training=training),
-            bias=bias,
             softmax_plus_one=self.softmax_plus_one,
+        )
+        if is_causal and cache is None:
+            attend = functools.partial(attend_in_blocks, attend)
+        outputs, attention_scores = attend(
+            query, key, value, mask=mask, bias=bias
         )  # (B, N, T, H), (B, N, T, S)
         only_causal = is_causal and padding_mask is None and bias is None and cache is None
         unchanged_scores = not self.softmax_plus_one and not (self.dropout and training)
