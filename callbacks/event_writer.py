@@ -2,15 +2,21 @@
 
 `tf.summary.scalar` and its sisters take 0.1 to 0.2 ms a call, for each runs several eager
 operations. A step of a tiny job takes 2 ms, so four scalars an epoch are felt. TensorBoard's own
-functions make the same bytes without TensorFlow; writing them together takes a quarter of that.
+functions make the same bytes without TensorFlow, and `tf.io` writes them without an operation.
 """
 
+import itertools
 import os
+import platform
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import keras
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+
+_numbers = itertools.count()  # of files of one second
 
 
 class EventWriter:
@@ -58,13 +64,10 @@ class EventWriter:
             step: the step of them all.
             summaries: made by TensorBoard's `scalar_pb`, `text_pb` and their like.
         """
-        import tensorflow as tf  # for tf.summary, on every backend
-
         if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        event = Summary(value=[value for summary in summaries for value in summary.value])
-        with self._writer.as_default():
-            tf.summary.experimental.write_raw_pb(event.SerializeToString(), step=step)
+            self._begin_file()
+        summary = Summary(value=[value for summary in summaries for value in summary.value])
+        self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self, user: keras.callbacks.Callback) -> None:
         """Says that a callback has written all it will: after the last one's, the file ends."""
@@ -73,9 +76,7 @@ class EventWriter:
             self._end_file()
 
     def position(self) -> dict[str, int]:
-        """How long each event file of the folder is, once all that was written is in it."""
-        if self._writer is not None:
-            self._writer.flush()
+        """How long each event file of the folder is."""
         return {path.name: path.stat().st_size for path in self._files()}
 
     def rewind(self, position: dict[str, int]) -> None:
@@ -93,6 +94,20 @@ class EventWriter:
                 os.truncate(path, position[path.name])
             else:
                 path.unlink()
+
+    def _begin_file(self):
+        import tensorflow as tf  # for tf.io, on every backend
+
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        # TensorBoard reads the files in the order of their names.
+        name = f"events.out.tfevents.{time.time():010.0f}.{platform.node()}.{os.getpid()}"
+        path = self.log_dir / f"{name}.{next(_numbers)}.v2"
+        self._writer = tf.io.TFRecordWriter(str(path))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def _write(self, event):
+        self._writer.write(event.SerializeToString())
+        self._writer.flush()  # for who is watching
 
     def _end_file(self):
         if self._writer is not None:

@@ -95,9 +95,9 @@ class Inspection:
             k: how many.
             left_out: ids that are not among them. Default None: padding.
         """
-        ranked = np.argsort(-probabilities, kind="stable")
         left_out = [self.tokenizer.padding_id] if left_out is None else left_out
-        ranked = ranked[~np.isin(ranked, left_out)][:k]
+        kept = np.delete(np.arange(len(probabilities)), left_out)
+        ranked = kept[np.argsort(-probabilities[kept], kind="stable")][:k]
         tokens = self.tokenizer.tokens(ranked)
         return list(zip(tokens, probabilities[ranked].tolist(), strict=True))
 
