@@ -9,7 +9,7 @@ counted: what is kept on disk for the next time is there then, as it is for a us
 
 The first step counts from the start of the process to its end; "a step" is the median of the
 others, and "steps" is all of the loop that is neither evaluation nor callback. "To 1.8857" is the
-best preset with an evaluation every 50 steps: when it is as good as nanoGPT after all its steps.
+best preset up to the evaluation that finds it as good as nanoGPT after all its steps.
 """
 
 import argparse
@@ -98,8 +98,6 @@ def watched(until: float, argv: list[str]) -> None:
 def measure(kind: str, corpus: str, folder: str) -> dict[str, float]:
     """Runs a kind once; gives seconds by part, "a step" and "all" among them."""
     preset = [*("--preset", BEST if kind == SOON else kind), "--corpus", corpus, "--logs", folder]
-    if kind == SOON:
-        preset += ["--eval-every", "50"]
     until = str(LOSS if kind == SOON else 0)
     here = Path(__file__).resolve()
     command = {

@@ -32,7 +32,6 @@ class ZooModel(AtomicSaving, keras.Model):
     """
 
     extra_tokens: tuple[str, ...] = ()
-    _reset_at_once = None  # once there is something to reset
 
     def __init__(
         self,
@@ -48,21 +47,6 @@ class ZooModel(AtomicSaving, keras.Model):
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.provenance = dict(provenance or {})
-
-    def reset_metrics(self):
-        """As Keras does; with TensorFlow in one call instead of one for each of their variables.
-
-        `fit` resets them at each epoch, and where that is a step or two it was felt.
-        """
-        metrics, reset = self._compile_metrics, super().reset_metrics
-        if keras.backend.backend() != "tensorflow" or metrics is None or not metrics.built:
-            reset()
-            return
-        if self._reset_at_once is None:
-            import tensorflow as tf
-
-            self._reset_at_once = tf.function(lambda metrics: reset(), autograph=False)
-        self._reset_at_once(metrics)  # made anew for others, after another `compile`
 
     def _get_metrics_result_or_logs(self, logs):
         # Keras computes the metrics' results anew, which the last step gave as its logs.

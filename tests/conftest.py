@@ -22,6 +22,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # or else it has that of the proces
 
 import keras
 
+import train
 from data.corpora import TOY_SENTENCES
 from data.tokenizer import WordTokenizer
 from models import EncoderLanguageModel
@@ -72,6 +73,13 @@ def keras_home(tmp_path, monkeypatch):
     home = tmp_path / "keras"
     monkeypatch.setenv("KERAS_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def train_here(monkeypatch):
+    """`train.main` in this process, which has Keras already: another one takes 3 s to import it."""
+    monkeypatch.setattr("experiments.cli.import_keras", lambda threads=None: None)
+    return train.main
 
 
 @pytest.fixture

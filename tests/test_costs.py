@@ -6,6 +6,7 @@ import pytest
 
 from data.corpora import load_corpus
 from experiments import costs, flags, preparation, training
+from experiments.cli import UsageError
 from tests.conftest import run_script
 from tests.test_devices import FOUR, needs_jax
 
@@ -185,21 +186,21 @@ def test_a_step_of_several_batches_takes_as_many_times_the_work():
     assert three.memory["activations"] == one.memory["activations"]
 
 
-def test_a_dry_run_plans_for_devices_that_are_not_there(tmp_path):
-    arguments = ["train.py", "--dry-run", "--devices=8", "--model-parallel=2", "--logs", tmp_path]
-    result = run_script(*arguments, KERAS_BACKEND="tensorflow")
-    assert result.returncode == 0, result.stderr
-    assert "devices 4 x 2: each has 1 / 4 of a batch" in result.stdout
+def test_a_dry_run_plans_for_devices_that_are_not_there(train_here, tmp_path, capsys):
+    arguments = ["--dry-run", "--devices=8", "--model-parallel=2", "--logs", str(tmp_path)]
+    assert train_here(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "devices 4 x 2: each has 1 / 4 of a batch" in printed
     for title in ("memory of a device", "arithmetic of a step", "communication of a step"):
-        assert title in result.stdout
-    assert all(len(line) <= 100 for line in result.stdout.splitlines()[2:])
+        assert title in printed
+    assert all(len(line) <= 100 for line in printed.splitlines()[2:])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_refuses_what_does_not_divide(tmp_path):
-    result = run_script("train.py", "--dry-run", "--devices=3", "--logs", tmp_path)
-    assert result.returncode == 2
-    assert result.stderr == (
-        "train.py: error: argument --batch-size: expected a multiple of 3, among which --devices 3 "
-        "share it out, got 8\n"
+def test_a_dry_run_refuses_what_does_not_divide(train_here, tmp_path):
+    message = (
+        "argument --batch-size: expected a multiple of 3, among which --devices 3 share it out, "
+        "got 8"
     )
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        train_here(["--dry-run", "--devices=3", "--logs", str(tmp_path)])

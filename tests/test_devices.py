@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from experiments.cli import UsageError
 from tests.conftest import PROJECT, run_script
 
 FOUR = {
@@ -136,14 +137,11 @@ def test_what_does_not_divide_is_said_in_a_line():
     assert result.stderr == ""
 
 
-def test_tensorflow_trains_on_one_device(tmp_path):
-    environment = {"KERAS_BACKEND": "tensorflow"}
-    result = run_script("train.py", "--devices=2", "--logs", tmp_path / "logs", **environment)
-    assert result.returncode == 2
-    assert result.stderr == (
-        "train.py: error: argument --devices: expected 1 with tensorflow, got 2; only JAX trains "
-        "on several (KERAS_BACKEND=jax)\n"
-    )
+def test_tensorflow_trains_on_one_device(train_here, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
+    message = r"expected 1 with tensorflow, got 2; only JAX .* several \(KERAS_BACKEND=jax\)$"
+    with pytest.raises(UsageError, match=f"^argument --devices: {message}"):
+        train_here(["--devices=2", "--logs", str(tmp_path / "logs")])
     assert not (tmp_path / "logs").exists()
 
 

@@ -27,6 +27,12 @@ def path(model, tmp_path_factory):
     return str(path)
 
 
+@pytest.fixture
+def loaded(model, monkeypatch):
+    """What is loaded is the model itself, with all that was compiled for it."""
+    monkeypatch.setattr(generate.cli, "load_model", lambda path: model)
+
+
 def run_with_input(text, *arguments):
     return subprocess.run(
         [sys.executable, "generate.py", *arguments],
@@ -47,6 +53,7 @@ def test_sources_come_in_lines_and_targets_go_out_in_lines(model, path, tmp_path
     assert result.stdout == output.read_text() == f"{first}\n\n{second}\n"
 
 
+@pytest.mark.usefixtures("loaded")
 def test_the_best_targets_of_a_source_come_with_their_scores(model, path, capsys):
     flags = ["--beams", "4", "--num-samples", "3", "--length-penalty", "0.2"]
     assert generate.main([path, "abc", *flags]) == 0
@@ -57,11 +64,13 @@ def test_the_best_targets_of_a_source_come_with_their_scores(model, path, capsys
 
 
 @pytest.mark.filterwarnings("ignore:.* came to no end")  # of an untrained model
+@pytest.mark.usefixtures("loaded")
 def test_greedy_is_one_beam(model, path, capsys):
     assert generate.main([path, "abcd", "b", "--greedy"]) == 0
     assert capsys.readouterr().out.splitlines() == model.translate(["abcd", "b"], beams=1)
 
 
+@pytest.mark.usefixtures("loaded")
 def test_targets_that_come_to_no_end_are_said(model, path):
     found = model.beam_search(sources := ["a", "bcd", "db"], beams=1, max_new_tokens=2)
     endless = [s for s, (best,) in zip(sources, found, strict=True) if not best.is_finished]
@@ -88,6 +97,7 @@ def test_what_can_not_be_done_is_refused(path, arguments, message, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_source_that_can_not_be_read_is_named_by_its_line_and_nothing_is_written(path, tmp_path):
     output = tmp_path / "targets.txt"
     result = run_with_input("ab\n\nax\n", path, "--output", str(output))

@@ -276,6 +276,7 @@ def test_a_folder_that_vanishes_ends_a_run_in_one_line(tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_stays_as_it_is(logs):
     files = {path: path.stat().st_mtime_ns for path in (logs / "whole").rglob("*")}
     result = run_script("train.py", "--logs", logs, "--resume", "whole", *FLAGS)
@@ -286,6 +287,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(logs):
     assert files == {path: path.stat().st_mtime_ns for path in (logs / "whole").rglob("*")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -320,12 +322,14 @@ def cut_run(logs, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_names_a_text_that_was_given_by_its_absolute_path_and_no_folder(logs):
     for name in ("best.keras", "last.keras"):
         provenance = cli.load_model(str(logs / "whole" / name)).provenance
         assert provenance["corpus"]["source"] == provenance["settings"]["corpus"] == "text.txt"
 
 
+@pytest.mark.slow
 def test_a_text_that_has_changed_is_refused(logs, cut_run, tmp_path):
     (tmp_path / "other.txt").write_text(TEXT + "nine\n")
     result = run_script(
@@ -339,6 +343,7 @@ def test_a_text_that_has_changed_is_refused(logs, cut_run, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_one_line(cut_run):
     (cut_run / runs.CHECKPOINT).write_bytes(b"nothing")
     result = run_script("train.py", "--logs", cut_run.parent, "--resume", "copy")
@@ -373,6 +378,7 @@ def test_more_steps_go_on_from_the_end(logs, cut_run):
     assert final == {0: pytest.approx(results["loss"])}
 
 
+@pytest.mark.slow
 def test_a_run_in_training_can_not_be_resumed(cut_run):
     with contextlib.ExitStack() as stack:
         descriptor = os.open(cut_run, os.O_RDONLY)

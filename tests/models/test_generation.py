@@ -46,7 +46,7 @@ def by_hand(model, prompt, max_new_tokens, seed=0, row=0):
         if len(window) > length:
             window = window[-(length // 2) - 1 :]
         padded = np.array([window + [tokenizer.padding_id] * (length - len(window))])
-        logits = to_numpy(model(padded))[0, len(window) - 1].astype("float64")
+        logits = model.predict_on_batch(padded)[0, len(window) - 1].astype("float64")
         logits[[tokenizer.padding_id, tokenizer.unknown_id]] = -np.inf
         shares = np.exp(logits - logits.max())
         ranked = np.argsort(-shares)
@@ -63,17 +63,16 @@ def by_hand(model, prompt, max_new_tokens, seed=0, row=0):
 def test_with_caches_the_logits_are_those_without(tokenizer, variant):
     model = make(tokenizer, **variant)
     expected = to_numpy(model(TOKEN_IDS))
-    for lengths in [(1, 1, 1, 1, 1), (3, 1, 1)]:
-        caches, start = model.empty_caches(batch_size=2), 0
-        for length in lengths:
-            new = TOKEN_IDS[:, start : start + length]
-            logits, _ = model.read(new, caches)
-            np.testing.assert_allclose(
-                to_numpy(logits), expected[:, start : start + length], rtol=1e-5, atol=1e-5
-            )
-            start += length
-            for cache in caches:
-                cache.start = start
+    caches, start = model.empty_caches(batch_size=2), 0
+    for length in (2, 1, 2):
+        new = TOKEN_IDS[:, start : start + length]
+        logits, _ = model.read(new, caches)
+        np.testing.assert_allclose(
+            to_numpy(logits), expected[:, start : start + length], rtol=1e-5, atol=1e-5
+        )
+        start += length
+        for cache in caches:
+            cache.start = start
 
 
 @pytest.mark.parametrize("variant", FEW, ids=name_of)

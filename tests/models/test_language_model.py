@@ -55,28 +55,28 @@ def test_the_zoo_holds_models_from_tokens_to_logits(name, tokenizer):
 # What training reports
 
 
-def test_an_epoch_reports_its_own_figures_also_after_another_compile(tokenizer):
+def test_an_epoch_reports_its_own_figures(tokenizer):
+    keras.utils.set_random_seed(1)
     model = EncoderLanguageModel(tokenizer, context_length=4, dropout=0.0)
-    for _ in range(2):
-        model.compile(
-            optimizer=keras.optimizers.SGD(0.0),
-            loss=MaskedCrossentropy(),
-            weighted_metrics=[MeanCrossentropy(), MaskedAccuracy()],
-            jit_compile=keras.backend.backend() == "jax",
-        )
-        batches = [TOKEN_IDS, np.roll(TOKEN_IDS, 1)]
-        expected = [model.evaluate(ids, ids, verbose=0, return_dict=True) for ids in batches]
-        assert expected[0]["loss"] != pytest.approx(expected[1]["loss"], rel=1e-3)
-        found = [
-            model.fit(ids, ids, epochs=2, verbose=0, batch_size=2, shuffle=False).history
-            for ids in batches
-        ]
-        for history, figures in zip(found, expected, strict=True):
-            assert history["loss"] == pytest.approx([figures["loss"]] * 2, rel=1e-5)
-            assert history["accuracy"] == pytest.approx([figures["accuracy"]] * 2, rel=1e-5)
-        assert {name: float(value) for name, value in model.get_metrics_result().items()} == {
-            name: values[-1] for name, values in found[-1].items()
-        }
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.0),
+        loss=MaskedCrossentropy(),
+        weighted_metrics=[MeanCrossentropy(), MaskedAccuracy()],
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    batches = [TOKEN_IDS, np.roll(TOKEN_IDS, 1)]
+    expected = [model.evaluate(ids, ids, verbose=0, return_dict=True) for ids in batches]
+    assert expected[0]["loss"] != pytest.approx(expected[1]["loss"], rel=1e-3)
+    found = [
+        model.fit(ids, ids, epochs=2, verbose=0, batch_size=2, shuffle=False).history
+        for ids in batches
+    ]
+    for history, figures in zip(found, expected, strict=True):
+        assert history["loss"] == pytest.approx([figures["loss"]] * 2, rel=1e-5)
+        assert history["accuracy"] == pytest.approx([figures["accuracy"]] * 2, rel=1e-5)
+    assert {name: float(value) for name, value in model.get_metrics_result().items()} == {
+        name: values[-1] for name, values in found[-1].items()
+    }
 
 
 # What comes next
