@@ -25,7 +25,8 @@ from experiments.settings import Settings
 from losses import MaskedCrossentropy
 from metrics import MaskedAccuracy, MeanCrossentropy, Perplexity
 from models.xla import compiles, has_xla
-from optimizers import make_optimizer, make_schedule
+from optimizers import make_optimizer
+from schedules import make_schedule
 
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 3072, 2**26  # at most, at a time
 

@@ -11,6 +11,7 @@ is all that loading takes.
 import losses  # noqa: F401  registers the loss that saved models were compiled with
 import metrics  # noqa: F401  and their metrics
 import optimizers  # noqa: F401  and their optimizers
+import schedules  # noqa: F401  and their learning rates
 from models.decoder import DecoderLanguageModel
 from models.encoder import EncoderLanguageModel
 from models.encoder_decoder import EncoderDecoderModel

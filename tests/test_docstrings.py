@@ -19,7 +19,7 @@ PACKAGES = ("layers", "models", "data", "callbacks", "experiments", "experiments
 
 
 def module_names():
-    names = ["losses", "metrics", "optimizers"]
+    names = ["losses", "metrics", "optimizers", "schedules"]
     for package in PACKAGES:
         names += [
             f"{package}.{path.stem}"

@@ -18,6 +18,7 @@ ALLOWED = {
     "losses": [],
     "metrics": ["losses"],
     "optimizers": [],
+    "schedules": [],
     "models": [
         "models",
         "architecture",
@@ -25,6 +26,7 @@ ALLOWED = {
         "losses",
         "metrics",
         "optimizers",
+        "schedules",
         "data.tokenizer",
     ],
     "callbacks": ["callbacks", "models"],

@@ -1,7 +1,5 @@
 """Continuing texts: with and without a cache, alone and side by side, streamed, compiled."""
 
-import functools
-import itertools
 import json
 import zipfile
 
@@ -335,63 +333,3 @@ def test_a_stream_of_no_tokens_at_a_time_is_refused(decoder):
 
 def test_more_choices_than_there_are_tokens_are_all_tokens(decoder):
     assert generate(decoder, "abc", top_k=1000) == generate(decoder, "abc", top_k=12)
-
-
-# Beam search
-
-
-def test_one_beam_is_greedy(decoder):
-    prompts = ["abc", "l", "abcdefgh"]
-    found = decoder.beam_search(prompts, 1, 20, jit_compile=False)
-    assert [text for ((text, *_),) in found] == generate(decoder, prompts, top_k=1)
-
-
-@pytest.mark.parametrize("model", ["decoder", "encoder"])
-def test_a_beam_as_wide_as_the_space_finds_the_likeliest_texts(model):
-    """All texts of three tokens after a prompt, also where the context is full in between."""
-    decoder = make_decoder(CharTokenizer("abc"), model, context_length=4)
-    randomize(decoder)
-    for prompt in ("a", "cab"):
-        begin = decoder.tokenizer.encode(prompt)
-        log_p_of_next = functools.cache(functools.partial(log_p_after, decoder))
-        log_p = {}
-        for new in itertools.product(decoder.tokenizer.encode("abc"), repeat=3):
-            ids = [*begin, *new]
-            log_p[decoder.tokenizer.decode(ids)] = sum(
-                log_p_of_next(tuple(ids[:number]))[ids[number]]
-                for number in range(len(begin), len(ids))
-            )
-        expected = sorted(log_p, key=log_p.get, reverse=True)
-        (found,) = decoder.beam_search(prompt, beams=27, max_new_tokens=3, jit_compile=False)
-        assert [text for text, *_ in found] == expected
-        scores = [score for _, score, _ in found]
-        assert scores == pytest.approx([log_p[text] for text in expected], abs=1e-4)
-        assert not any(is_finished for *_, is_finished in found)
-        (best,) = decoder.beam_search(prompt, 27, 3, num_best=1, jit_compile=False)
-        assert [text for text, *_ in best] == expected[:1]
-
-
-def log_p_after(model, before):
-    """log p of each token by the logits alone, from all before it that the model still remembers.
-
-    Args:
-        model: a language model.
-        before: the ids before that token, a tuple.
-    """
-    length = model.context_length
-    first = 0
-    while len(before) > first + length:
-        first += length - length // 2
-    window = list(before[first:])
-    padded = np.array([window + [model.tokenizer.padding_id] * (length - len(window))])
-    logits = to_numpy(model(padded))[0, len(window) - 1].astype("float64")
-    logits[[model.tokenizer.padding_id, model.tokenizer.unknown_id]] = -np.inf
-    return logits - np.logaddexp.reduce(logits)
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"beams": 0}, {"num_best": 0}, {"max_new_tokens": 0}, {"beams": 1.5}]
-)
-def test_a_search_for_nothing_is_refused_by_name(decoder, arguments):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a whole number of"):
-        decoder.beam_search("a", **arguments)
