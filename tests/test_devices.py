@@ -139,9 +139,12 @@ def test_what_does_not_divide_is_said_in_a_line():
 
 def test_tensorflow_trains_on_one_device(train_here, tmp_path, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
-    message = r"expected 1 with tensorflow, got 2; only JAX .* several \(KERAS_BACKEND=jax\)$"
-    with pytest.raises(UsageError, match=f"^argument --devices: {message}"):
+    with pytest.raises(UsageError) as error:
         train_here(["--devices=2", "--logs", str(tmp_path / "logs")])
+    assert str(error.value) == (
+        "argument --devices: expected 1 with tensorflow, got 2; only JAX trains on several "
+        "(KERAS_BACKEND=jax)"
+    )
     assert not (tmp_path / "logs").exists()
 
 

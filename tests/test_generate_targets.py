@@ -64,7 +64,6 @@ def test_the_best_targets_of_a_source_come_with_their_scores(model, path, capsys
 
 
 @pytest.mark.filterwarnings("ignore:.* came to no end")  # of an untrained model
-@pytest.mark.usefixtures("loaded")
 def test_greedy_is_one_beam(model, path, capsys):
     assert generate.main([path, "abcd", "b", "--greedy"]) == 0
     assert capsys.readouterr().out.splitlines() == model.translate(["abcd", "b"], beams=1)

@@ -180,9 +180,12 @@ def test_flags_that_do_not_go_together(arguments, message):
 def test_tensorflow_trains_in_one_process(train_here, tmp_path, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "tensorflow")
     arguments = ["--coordinator=localhost:1", "--processes=2", "--process-id=0"]
-    message = r"expected 1 with tensorflow, got 2; only JAX .* several \(KERAS_BACKEND=jax\)$"
-    with pytest.raises(UsageError, match=f"^argument --processes: {message}"):
+    with pytest.raises(UsageError) as error:
         train_here([*arguments, "--logs", str(tmp_path)])
+    assert str(error.value) == (
+        "argument --processes: expected 1 with tensorflow, got 2; only JAX trains in several "
+        "(KERAS_BACKEND=jax)"
+    )
 
 
 IMPATIENT = """

@@ -61,16 +61,17 @@ def by_hand(model, prompt, max_new_tokens, seed=0, row=0):
 def test_with_caches_the_logits_are_those_without(tokenizer, variant):
     model = make(tokenizer, **variant)
     expected = to_numpy(model(TOKEN_IDS))
-    caches, start = model.empty_caches(batch_size=2), 0
-    for length in (2, 1, 2):
-        new = TOKEN_IDS[:, start : start + length]
-        logits, _ = model.read(new, caches)
-        np.testing.assert_allclose(
-            to_numpy(logits), expected[:, start : start + length], rtol=1e-5, atol=1e-5
-        )
-        start += length
-        for cache in caches:
-            cache.start = start
+    for lengths in [(1, 1, 1, 1, 1), (3, 1, 1)]:
+        caches, start = model.empty_caches(batch_size=2), 0
+        for length in lengths:
+            new = TOKEN_IDS[:, start : start + length]
+            logits, _ = model.read(new, caches)
+            np.testing.assert_allclose(
+                to_numpy(logits), expected[:, start : start + length], rtol=1e-5, atol=1e-5
+            )
+            start += length
+            for cache in caches:
+                cache.start = start
 
 
 @pytest.mark.parametrize("variant", FEW, ids=name_of)
