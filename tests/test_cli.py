@@ -1,5 +1,6 @@
 """Errors in one line, quick help, and models that are loaded with care."""
 
+import gc
 import os
 import re
 import subprocess
@@ -171,6 +172,28 @@ def test_what_a_library_says_before_it_fails_to_import_is_shown(tmp_path):
     assert result.returncode == 1
     assert "the library is unwell" in result.stderr
     assert result.stderr.rstrip().endswith("ImportError: no such symbol")
+
+
+def test_garbage_is_looked_for_again_after_an_import():
+    script = (
+        "import gc; from experiments import cli; cli.import_keras(); "
+        "print(gc.isenabled(), gc.get_freeze_count(), len(gc.get_objects()))"
+    )
+    enabled, frozen, others = run_script("-c", script).stdout.split()
+    assert enabled == "True"
+    assert int(frozen) > 100_000 > int(others)
+
+
+def import_what_fails():
+    with cli.without_garbage_collection():
+        assert not gc.isenabled()
+        raise ImportError
+
+
+def test_garbage_is_looked_for_again_after_an_import_that_fails():
+    with pytest.raises(ImportError):
+        import_what_fails()
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("text", ["3", " 3 ", "2147483647"])

@@ -9,7 +9,6 @@ Importing this module does not import Keras.
 """
 
 import contextlib
-import gc
 import multiprocessing
 import os
 import platform
@@ -166,7 +165,6 @@ def _start(function, arguments, place, output):
 
 def _call(connection, place, output, function, arguments):
     """What the new process does: calls the function and sends how that ended."""
-    gc.freeze()  # what the forkserver has imported stays: no need to look through it
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is for the process that waits
     os.chdir(place)
