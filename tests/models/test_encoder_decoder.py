@@ -1,7 +1,5 @@
 """The encoder-decoder: who sees what, with every switch, cached and saved."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -10,13 +8,12 @@ from data.tokenizer import CharTokenizer
 from models import EncoderDecoderModel
 from tests.conftest import run_script
 from tests.layers.layer_checks import randomize, to_numpy
-from tests.models.test_decoder import VARIANTS, name_of
+from tests.models.test_decoder import EACH, FEW, name_of
 
 LETTERS = CharTokenizer("abcdefgh").with_extra_tokens("[BEGIN]", "[END]")
 PHONES = CharTokenizer("ABC").with_extra_tokens("[BEGIN]", "[END]")
 SOURCES = np.array([[2, 3, 4, 11, 0], [9, 8, 7, 6, 11]], "int32")
 TARGETS = np.array([[5, 2, 3, 0, 0], [5, 4, 4, 2, 3]], "int32")
-FEW = VARIANTS[::3]
 
 
 def make(source_tokenizer=LETTERS, tokenizer=PHONES, **variant):
@@ -31,7 +28,7 @@ def logits_of(model, sources=SOURCES, targets=TARGETS):
     return to_numpy(model({"source_ids": sources, "target_ids": targets}))
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=name_of)
+@pytest.fixture(scope="module", params=EACH, ids=name_of)
 def varied(request):
     """A model of each kind, made once; nobody changes it."""
     return make(**request.param)
@@ -48,18 +45,16 @@ def test_padding_changes_no_logit_and_no_prediction(varied):
 
 
 def test_later_tokens_of_a_target_change_nothing_and_every_token_of_a_source_does(varied):
-    logits = logits_of(varied)
-    for place in range(1, 5):
-        targets = TARGETS.copy()
-        targets[:, place] = 3 - (targets[:, place] == 3)
-        np.testing.assert_array_equal(
-            logits_of(varied, targets=targets)[:, :place], logits[:, :place]
-        )
-    for place in range(5):  # also at [BEGIN], which is read first
-        sources = SOURCES[1:].copy()
-        sources[0, place] = 2
-        other = logits_of(varied, sources, TARGETS[1:])
-        assert (np.abs(other - logits[1:]).max(axis=-1) > 0).all()
+    places = range(5)
+    sources, targets = (np.repeat(both[1:], 11, axis=0) for both in (SOURCES, TARGETS))
+    for place in places:  # also at [BEGIN], which is read first
+        targets[place, place] = 3 - (targets[place, place] == 3)
+        sources[5 + place, place] = 2
+    *others, logits = logits_of(varied, sources, targets)
+    for place in places:
+        np.testing.assert_allclose(others[place][:place], logits[:place], rtol=1e-5, atol=1e-5)
+        assert (np.abs(others[place] - logits)[place] > 1e-4).any()
+        assert (np.abs(others[5 + place] - logits).max(axis=-1) > 1e-4).all()
 
 
 @pytest.mark.parametrize("variant", FEW, ids=name_of)
@@ -74,15 +69,22 @@ def test_cross_attention_never_looks_at_padding(variant):
         assert (np.triu(scores, k=1) == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("variant", "beams"),
-    [
-        pytest.param(variant, beams, marks=() if variant in FEW else pytest.mark.slow)
-        for variant, beams in zip(VARIANTS, itertools.cycle([1, 3]), strict=False)
-    ],
-)
-def test_with_caches_the_targets_are_those_without(variant, beams):
+def test_with_caches_the_logits_are_those_without(varied):
+    expected, caches = logits_of(varied), varied.empty_caches(SOURCES)
+    for place in range(5):
+        logits, _ = varied.read(TARGETS[:, place : place + 1], caches)
+        of_texts = TARGETS[:, place] != 0
+        np.testing.assert_allclose(
+            to_numpy(logits)[of_texts, 0], expected[of_texts, place], rtol=1e-5, atol=1e-5
+        )
+        for cache in caches:
+            cache.start = place + 1
+
+
+@pytest.mark.parametrize("variant", FEW, ids=name_of)
+def test_with_caches_the_targets_are_those_without(variant):
     model = make(**variant)
+    beams = 1 + 2 * (FEW.index(variant) % 2)
     sources = ["abc", "h", "gfedcba"]
     cached, uncached = (
         model.beam_search(sources, beams, use_cache=use_cache, jit_compile=False)

@@ -12,11 +12,10 @@ from models.compiled_parts import CompiledParts
 from models.xla import has_xla
 from tests.conftest import PROJECT, run_script
 from tests.layers.layer_checks import randomize, to_numpy
-from tests.models.test_decoder import TOKEN_IDS, VARIANTS, make, name_of
+from tests.models.test_decoder import EACH, FEW, TOKEN_IDS, make, name_of
 
 CHARACTERS = "abcdefghijkl"
-# Every value of every switch of the models comes up in these.
-FEW = [{"num_heads": 4, "num_kv_heads": 2, "position": "rotary"}, *VARIANTS[::3]]
+GROUPED = {"num_heads": 4, "num_kv_heads": 2, "position": "rotary"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def by_hand(model, prompt, max_new_tokens, seed=0, row=0):
 # The cache changes nothing
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, {"num_heads": 4, "num_kv_heads": 2}], ids=name_of)
+@pytest.mark.parametrize("variant", [*EACH, GROUPED], ids=name_of)
 def test_with_caches_the_logits_are_those_without(tokenizer, variant):
     model = make(tokenizer, **variant)
     expected = to_numpy(model(TOKEN_IDS))
@@ -74,7 +73,7 @@ def test_with_caches_the_logits_are_those_without(tokenizer, variant):
                 cache.start = start
 
 
-@pytest.mark.parametrize("variant", FEW, ids=name_of)
+@pytest.mark.parametrize("variant", [*FEW, GROUPED], ids=name_of)
 def test_a_text_is_what_the_logits_say_also_where_it_outgrows_the_context(variant):
     model = make_decoder(**variant)
     expected = by_hand(model, "abc", max_new_tokens=20)
@@ -123,7 +122,7 @@ def test_a_context_of_any_length_can_be_outgrown(length, use_cache):
     assert generate(model, "abc", 14, use_cache=use_cache) == [expected]
 
 
-@pytest.mark.parametrize("variant", VARIANTS[:2], ids=name_of)
+@pytest.mark.parametrize("variant", FEW[:2], ids=name_of)
 def test_a_model_that_looks_to_the_right_generates_too(tokenizer, variant):
     model = make_decoder(tokenizer, "encoder", **variant)
     assert not model.can_cache
