@@ -133,6 +133,7 @@ def test_pairs_are_for_what_writes_targets_alone(files, toy_run):
         evaluate.main([str(toy_run / "best.keras"), "--corpus", str(pairs)])
 
 
+@pytest.mark.slow
 def test_cross_attention_is_drawn_for_a_source_alone_or_with_its_target(files, tmp_path):
     sizes = []
     for text in ("ab", "ab\tA B A"):

@@ -63,6 +63,7 @@ def test_the_best_targets_of_a_source_come_with_their_scores(model, path, capsys
     assert lines == [["abc", f"{score:.4f}", text] for text, score, _ in found]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* came to no end")  # of an untrained model
 def test_greedy_is_one_beam(model, path, capsys):
     assert generate.main([path, "abcd", "b", "--greedy"]) == 0

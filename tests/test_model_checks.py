@@ -60,7 +60,7 @@ def make(tokenizer):
         (EncoderLanguageModel, {"dtype": "bfloat16", **MODERN}),
         slow(EncoderLanguageModel, {"position": "learned", "output_scale": 0.0}),
         slow(EncoderDecoderModel, {"dtype": "mixed_bfloat16", **MODERN}),
-        (EncoderDecoderModel, {"position": "alibi", "convolution": "both"}),
+        slow(EncoderDecoderModel, {"position": "alibi", "convolution": "both"}),
         slow(EncoderDecoderModel, {"context_length": 1}),
         (MaskedLanguageModel, MODERN),
     ],

@@ -6,7 +6,7 @@ from experiments.cli import UsageError, load_model
 from experiments.saved_model import check_saved_model
 from models import ZOO
 from tests.conftest import PROJECT, resave
-from tests.models.test_decoder import VARIANTS
+from tests.models.test_decoder import EACH, VARIANTS, name_of
 
 FILES = sorted((PROJECT / "tests" / "files").glob("[!h]*.keras"))  # those by hand are no models
 
@@ -22,11 +22,11 @@ def test_files_of_every_kind_pass(path):
     check_saved_model(str(path))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_every_variant_passes_as_it_was_saved(tokenizer, tmp_path, dtype):
+@pytest.mark.parametrize("variant", EACH, ids=name_of)
+def test_every_variant_passes_as_it_was_saved(tokenizer, tmp_path, variant):
     path = tmp_path / "model.keras"
-    for number, variant in enumerate(VARIANTS):
-        kind = list(ZOO)[number % 2]
+    kind = list(ZOO)[VARIANTS.index(variant) % 2]
+    for dtype in ("float32", "bfloat16"):
         ZOO[kind](tokenizer, 5, d_model=8, dtype=dtype, **{"dff": 1, **variant}).save(path)
         check_saved_model(str(path))
 

@@ -70,6 +70,7 @@ def test_the_last_figures_are_those_of_the_model_as_it_is(tmp_path, model, train
         assert checkpoint.last_figures == (figures if is_known else None)
 
 
+@pytest.mark.slow
 def test_training_goes_on_undisturbed_by_a_save_that_came_late(
     tmp_path, model, train, examples, fresh_weights
 ):

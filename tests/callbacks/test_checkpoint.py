@@ -126,6 +126,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, tokenize
                 np.testing.assert_array_equal(events[tag][step], value, err_msg=tag)
 
 
+@pytest.mark.slow
 def test_patience_does_not_begin_anew(tmp_path, tokenizer, examples):
     class Stuck(keras.callbacks.Callback):
         """Undoes what each epoch learned, so that nothing gets better."""

@@ -140,7 +140,7 @@ def test_one_beam_is_greedy(decoder):
     assert [text for ((text, *_),) in found] == generate(decoder, prompts, top_k=1)
 
 
-@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+@pytest.mark.parametrize("kind", ["decoder", pytest.param("encoder", marks=pytest.mark.slow)])
 def test_a_beam_as_wide_as_the_space_finds_the_likeliest_texts(kind):
     """All texts of three tokens after a prompt, also where the context is full in between."""
     decoder = make_decoder(CharTokenizer("abc"), kind, context_length=4)

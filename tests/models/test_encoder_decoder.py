@@ -105,7 +105,8 @@ def test_one_vocabulary_is_one_embedding():
     assert "source_tokenizer" not in shared.get_config()
 
 
-@pytest.mark.parametrize("source_tokenizer", [None, pytest.param(LETTERS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source_tokenizer", [None, LETTERS])
 def test_a_saved_model_gives_the_same_logits_in_another_process(tmp_path, source_tokenizer):
     tokenizer = LETTERS if source_tokenizer is None else PHONES
     model = make(source_tokenizer, tokenizer, position="rotary", convolution="both")

@@ -173,8 +173,15 @@ def test_mixed_precision_generates(use_cache):
 # Several texts, streams of them, and random numbers
 
 
-@pytest.mark.parametrize("convolution", ["none", "both"])
-@pytest.mark.parametrize("model", ["decoder", "encoder"])
+@pytest.mark.parametrize(
+    ("model", "convolution"),
+    [
+        ("decoder", "both"),
+        ("encoder", "none"),
+        pytest.param("decoder", "none", marks=pytest.mark.slow),
+        pytest.param("encoder", "both", marks=pytest.mark.slow),
+    ],
+)
 def test_texts_of_different_lengths_side_by_side_are_what_they_are_alone(model, convolution):
     model = make_decoder(model=model, convolution=convolution)
     prompts = ["abcde", "l", "abcdefghij", "cab"]

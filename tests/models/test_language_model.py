@@ -424,6 +424,7 @@ DyingModel.from_config(config).save(path)
 """
 
 
+@pytest.mark.slow
 def test_a_save_that_is_killed_half_way_leaves_the_earlier_file(saved, model):
     result = run_script("-c", SAVE_AND_DIE, saved / "model.keras", PYTHONPATH=str(PROJECT))
     assert result.returncode == -signal.SIGKILL, result.stderr
