@@ -5,10 +5,12 @@ Importing this module does not import Keras, so that `--help` and errors come at
 
 import argparse
 import contextlib
+import ctypes
 import dataclasses
 import gc
 import logging
 import os
+import platform
 import re
 import signal
 import sys
@@ -201,6 +203,7 @@ def import_keras(threads: int | None = None) -> None:
     # What stops it is an exception anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_compiled_programs(threads)
+    keep_freed_memory()
     made = re.search(r"host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
     if made is not None:
         # XLA's threads, in which the devices that it makes of a processor wait for each other: on
@@ -222,6 +225,19 @@ def import_keras(threads: int | None = None) -> None:
             import torch
 
             torch.set_num_threads(threads)
+
+
+def keep_freed_memory():
+    """Has the C library keep what is freed, up to a gigabyte, for those who ask next.
+
+    The buffers of a training step are large, and glibc gives such back to the system when they are
+    freed. So each step got 14,000 new pages, which the system cleared first: a third of its time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_max = -1, -4  # as malloc.h names them
+        library = ctypes.CDLL(None)
+        library.mallopt(trim_threshold, 2**30)
+        library.mallopt(mmap_max, 0)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -182,6 +183,18 @@ def test_garbage_is_looked_for_again_after_an_import():
     enabled, frozen, others = run_script("-c", script).stdout.split()
     assert enabled == "True"
     assert int(frozen) > 100_000 > int(others)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_large_buffers_are_used_again():
+    script = (
+        "import resource; from experiments import cli; cli.import_keras()\n"
+        "for _ in range(20):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    b'x' * 40_000_000\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    assert int(run_script("-c", script).stdout) < 100  # new pages of the last; else nearly 10,000
 
 
 def import_what_fails():
