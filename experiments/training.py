@@ -29,6 +29,7 @@ from optimizers import make_optimizer
 from schedules import make_schedule
 
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 3072, 2**26  # at most, at a time
+_KEPT_TOKENS = 2**20  # at most; with targets and weights, 12 bytes each
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooModel:
@@ -124,14 +125,16 @@ def evaluation_batches(settings: Settings, data: Data):
     """The batches that a training is evaluated on.
 
     A forward pass needs less memory than a step and is fastest with some 3,000 tokens at a time;
-    fewer where the vocabulary is so large that their logits would take more than 256 MB.
+    fewer where the vocabulary is so large that their logits would take more than 256 MB. They are
+    kept after the first time, if they are not many: to make the toy's anew takes 30 ms.
     """
     tokens = min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // data.tokenizer.vocabulary_size)
     rows = max(tokens // data.evaluation.context_length, settings.batch_size)
     rows = min(rows, data.evaluation.steps_per_epoch(1))
     distribution = keras.distribution.distribution()
     groups = 1 if distribution is None else distribution.num_model_replicas  # of devices
-    return data.evaluation.evaluation_batches(-(-rows // groups) * groups)
+    batches = data.evaluation.evaluation_batches(-(-rows // groups) * groups)
+    return batches.cache() if data.evaluation.count <= _KEPT_TOKENS else batches
 
 
 def open_folder(
