@@ -6,6 +6,7 @@ import pytest
 
 from callbacks import Scalars
 from optimizers import Adam
+from schedules import make_schedule
 from tests.callbacks.conftest import read_events
 
 
@@ -74,6 +75,23 @@ def test_the_loss_of_every_few_steps_is_the_mean_of_their_batches(tmp_path, ever
         begin = step
     assert list(training["batch_learning_rate"]) == list(training["batch_loss"])
     assert "batch_gradient_norm" not in training
+
+
+def test_the_learning_rate_is_that_of_the_next_update(tmp_path):
+    schedule = make_schedule(0.1, steps=12, warmup_steps=4, decay="linear")
+    training, _ = write_scalars(Scalars(tmp_path, every=1), tmp_path, Adam(schedule))
+    expected = {step: float(schedule(step)) for step in range(1, 13)}
+    assert len(set(expected.values())) == 9
+    assert training["batch_learning_rate"] == pytest.approx(expected)
+    assert list(training["epoch_learning_rate"].values()) == pytest.approx(
+        [expected[4], expected[8], expected[12]]
+    )
+
+
+def test_a_learning_rate_that_a_callback_sets_is_the_one_that_is_written(tmp_path):
+    steered = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
+    training, _ = write_scalars([steered, Scalars(tmp_path, every=4)], tmp_path)
+    assert list(training["batch_learning_rate"].values()) == pytest.approx([0.1, 0.05, 0.1 / 3])
 
 
 def test_the_gradient_norm_is_written_where_the_optimizer_keeps_it(tmp_path):
