@@ -137,7 +137,7 @@ class Scalars(keras.callbacks.Callback):
 def _learning_rate_of(optimizer):
     """A function that gives the rate of the next update.
 
-    A schedule is some twenty operations, which take some 5 ms one by one: TensorFlow makes one of them.
+    A schedule is some twenty operations, 5 ms if done one by one: TensorFlow makes one of them.
     """
 
     def learning_rate():

@@ -73,7 +73,27 @@ def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooMod
         or (settings.jit == "auto" and compiles(not settings.is_tiny)),
     )
     model.optimizer.build(model.trainable_variables)  # a checkpoint holds its variables too
+    if backend == "tensorflow":
+        _reset_metrics_together(model)
     return model
+
+
+def _reset_metrics_together(model):
+    """Has the metrics of a compiled model reset in one operation of TensorFlow.
+
+    Keras sets one variable after the other, 2 ms for each epoch: a fifteenth of the toy's time.
+    """
+    import tensorflow as tf
+
+    one_by_one, metrics = model.reset_metrics, model._compile_metrics
+    together = tf.function(one_by_one, autograph=False)
+
+    def reset_metrics():
+        # Only of those that the operation was made for, and not before they are built.
+        is_known = model._compile_metrics is metrics and metrics.built
+        (together if is_known else one_by_one)()
+
+    model.reset_metrics = reset_metrics
 
 
 def _texts(corpus, data, source, validation):

@@ -48,22 +48,6 @@ class ZooModel(AtomicSaving, keras.Model):
         self.context_length = context_length
         self.provenance = dict(provenance or {})
 
-    def reset_metrics(self):
-        """As Keras does, which sets one variable after the other: 2 ms for each epoch.
-
-        With TensorFlow it is one operation here, made once for what `compile` made: the toy takes
-        a fifteenth less time.
-        """
-        metrics = self._compile_metrics
-        if keras.backend.backend() != "tensorflow" or metrics is None or not metrics.built:
-            super().reset_metrics()
-            return
-        if not hasattr(metrics, "reset_with_loss"):
-            import tensorflow as tf
-
-            metrics.reset_with_loss = tf.function(super().reset_metrics, autograph=False)
-        metrics.reset_with_loss()
-
     def _get_metrics_result_or_logs(self, logs):
         # Keras computes the metrics' results anew, which the last step gave as its logs.
         return logs

@@ -19,6 +19,7 @@ from data.prefixes import Prefixes
 from experiments import cli, preparation, training
 from experiments.flags import parse_settings
 from experiments.settings import Settings
+from metrics import MaskedAccuracy, MeanCrossentropy
 from tests.callbacks.conftest import read_events
 from tests.conftest import PROJECT, run_script
 from tests.test_devices import needs_jax
@@ -161,6 +162,20 @@ def test_the_results_of_a_run_are_those_of_its_best_model(toy_run):
     for name, value in evaluation.items():
         assert figures[f"final/{name}"][0] == pytest.approx(value, rel=1e-5)
     assert min(losses.values()) == pytest.approx(evaluation["loss"], rel=1e-5)
+
+
+def test_metrics_begin_anew_whatever_was_compiled_and_when():
+    settings, corpus = Settings(), load_corpus("toy")
+    data = preparation.prepare_data(settings, corpus)
+    model = training.build_model(settings, corpus, data)
+    batches = data.training.training_batches(8, seed=0)
+    model.reset_metrics()  # before there are any
+    for metrics in ([MeanCrossentropy(), MaskedAccuracy()], [MaskedAccuracy()]):
+        model.fit(batches, steps_per_epoch=2, verbose=0, shuffle=False)
+        assert any(float(v) for metric in model.metrics for v in metric.variables)
+        model.reset_metrics()
+        assert {float(v) for metric in model.metrics for v in metric.variables} == {0.0}
+        model.compile("adam", model.loss, weighted_metrics=metrics)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(toy_run, again):

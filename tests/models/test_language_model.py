@@ -66,24 +66,6 @@ def test_an_epoch_reports_its_own_figures(tokenizer):
     }
 
 
-def test_metrics_are_reset_after_every_compile(tokenizer):
-    model = EncoderLanguageModel(tokenizer, context_length=4)
-    for metric in (MeanCrossentropy, MaskedAccuracy):
-        model.compile(
-            loss=MaskedCrossentropy(),
-            weighted_metrics=[metric()],
-            jit_compile=keras.backend.backend() == "jax",
-        )
-        figures = [
-            model.evaluate(TOKEN_IDS[rows], TOKEN_IDS[rows], verbose=0, return_dict=True)
-            for rows in (slice(0, 2), slice(2, 3), slice(2, 3))
-        ]
-        assert figures[0] != figures[1] == figures[2]
-        assert any(to_numpy(v).any() for m in model.metrics for v in m.variables)
-        model.reset_metrics()
-        assert not any(to_numpy(v).any() for m in model.metrics for v in m.variables)
-
-
 # What comes next
 
 
