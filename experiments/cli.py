@@ -214,8 +214,7 @@ def import_keras(threads: int | None = None) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with without_garbage_collection(), quiet():
         # TensorFlow on every backend: tf.data feeds it and tf.summary logs it.
-        with without_jax():
-            import tensorflow as tf
+        import tensorflow as tf
 
         if threads is not None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -255,21 +254,6 @@ def without_garbage_collection():
         gc.enable()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)  # of graphs, too, most stays
-
-
-@contextlib.contextmanager
-def without_jax():
-    """Hides JAX from TensorFlow, whose converter to TFLite imports it for functions written in it.
-
-    Where JAX is installed, that is an eighth of the time that these imports take.
-    """
-    hidden = {} if "jax" in sys.modules else {"jax": None}  # None: an ImportError
-    sys.modules.update(hidden)
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Errors in one line, quick help, and how Keras is imported."""
 
 import gc
-import importlib.util
 import os
 import platform
 import re
@@ -171,18 +170,6 @@ def test_garbage_is_looked_for_again_after_an_import():
     enabled, frozen, others = run_script("-c", script).stdout.split()
     assert enabled == "True"
     assert int(frozen) > 100_000 > int(others)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_jax_is_imported_where_it_computes_or_is_asked_for(backend):
-    script = (
-        "import sys; from experiments import cli; cli.import_keras(); print('jax' in sys.modules)\n"
-        "import jax; print(jax.__name__)"
-    )
-    imported, name = run_script("-c", script, KERAS_BACKEND=backend).stdout.split()
-    assert imported == str(backend == "jax")
-    assert name == "jax"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
