@@ -71,7 +71,6 @@ class Scalars(keras.callbacks.Callback):
         self._is_compiled = False
         self._batches_a_step = self.model.optimizer.gradient_accumulation_steps or 1
         self._batches = int(self.model.optimizer.iterations) * self._batches_a_step
-        self._learning_rate = _learning_rate_of(self.model.optimizer)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._clock = time.perf_counter()
@@ -103,7 +102,7 @@ class Scalars(keras.callbacks.Callback):
         self.epochs += [(0, 0.0, 0)] * (epoch - len(self.epochs))
         self.epochs.append((updates, self._seconds, self._timed_batches))
         figures = {f"epoch_{name}": value for name, value in (logs or {}).items()}
-        figures["epoch_learning_rate"] = float(self._learning_rate())
+        figures["epoch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if self.tokens_per_batch is not None and self._timed_batches:
             rate = self._timed_batches * self.tokens_per_batch / self._seconds
             figures["epoch_tokens_per_second"] = rate
@@ -127,27 +126,11 @@ class Scalars(keras.callbacks.Callback):
             if name in logs:
                 total = logs[name] * batches - before.get(name, 0.0) * batches_before
                 figures[f"batch_{name}"] = total / (batches - batches_before)
-        figures["batch_learning_rate"] = float(self._learning_rate())
+        figures["batch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if hasattr(self.model.optimizer, "gradient_norm"):
             figures["batch_gradient_norm"] = float(self.model.optimizer.gradient_norm)
         self.train.write(self._batches // self._batches_a_step, _scalars(figures))
         self._written = batches, dict(logs)
-
-
-def _learning_rate_of(optimizer):
-    """A function that gives the rate of the next update.
-
-    A schedule is some twenty operations, 5 ms if done one by one: TensorFlow makes one of them.
-    """
-
-    def learning_rate():
-        return keras.ops.convert_to_tensor(optimizer.learning_rate)
-
-    if keras.backend.backend() != "tensorflow":
-        return learning_rate
-    import tensorflow as tf
-
-    return tf.function(learning_rate, autograph=False)
 
 
 def _scalars(figures):
