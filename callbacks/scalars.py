@@ -126,6 +126,7 @@ class Scalars(keras.callbacks.Callback):
             if name in logs:
                 total = logs[name] * batches - before.get(name, 0.0) * batches_before
                 figures[f"batch_{name}"] = total / (batches - batches_before)
+        # Asked of `self.model` each time, by which JAX's variables are brought up to date.
         figures["batch_learning_rate"] = float(self.model.optimizer.learning_rate)
         if hasattr(self.model.optimizer, "gradient_norm"):
             figures["batch_gradient_norm"] = float(self.model.optimizer.gradient_norm)

@@ -213,8 +213,9 @@ def import_keras(threads: int | None = None) -> None:
     # Among others, that many models in one process are compiled one after the other.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with without_garbage_collection(), quiet():
-        # TensorFlow on every backend: tf.data feeds it and tf.summary logs it. It imports Keras, so
-        # JAX, of which TFLite's converter makes it an eighth longer, can't be hidden from it.
+        # TensorFlow on every backend: tf.data feeds it and tf.summary logs it. For TFLite it
+        # imports JAX where that is installed, an eighth of the time; but hiding JAX breaks Keras,
+        # which it imports too, with JAX as the backend.
         import tensorflow as tf
 
         if threads is not None:

@@ -29,7 +29,7 @@ from optimizers import make_optimizer
 from schedules import make_schedule
 
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 3072, 2**26  # at most, at a time
-_KEPT_TOKENS = 2**20  # at most; with targets and weights, 12 bytes each
+_KEPT_TOKENS = 2**20  # at most, padding among them; with targets and weights, 12 bytes each
 
 
 def build_model(settings: Settings, corpus: Corpus, data: Data) -> models.ZooModel:
@@ -149,12 +149,12 @@ def evaluation_batches(settings: Settings, data: Data):
     kept after the first time, if they are not many: to make the toy's anew takes 30 ms.
     """
     tokens = min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // data.tokenizer.vocabulary_size)
-    rows = max(tokens // data.evaluation.context_length, settings.batch_size)
-    rows = min(rows, data.evaluation.steps_per_epoch(1))
+    length, all_rows = data.evaluation.context_length, data.evaluation.steps_per_epoch(1)
+    rows = min(max(tokens // length, settings.batch_size), all_rows)
     distribution = keras.distribution.distribution()
     groups = 1 if distribution is None else distribution.num_model_replicas  # of devices
     batches = data.evaluation.evaluation_batches(-(-rows // groups) * groups)
-    return batches.cache() if data.evaluation.count <= _KEPT_TOKENS else batches
+    return batches.cache() if all_rows * length <= _KEPT_TOKENS else batches
 
 
 def open_folder(

@@ -164,6 +164,20 @@ def test_the_results_of_a_run_are_those_of_its_best_model(toy_run):
     assert min(losses.values()) == pytest.approx(evaluation["loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_few_evaluation_batches_are_kept_and_many_made_anew(monkeypatch, is_kept):
+    settings, corpus = Settings(), load_corpus("toy")
+    data = preparation.prepare_data(settings, corpus)
+    tokens = 16 * settings.architecture.context_length  # a row for each of 16 prefixes
+    monkeypatch.setattr(training, "_KEPT_TOKENS", tokens if is_kept else tokens - 1)
+    batches = training.evaluation_batches(settings, data)
+    assert (type(batches).__name__ == "CacheDataset") == is_kept
+    (expected,) = data.evaluation.evaluation_batches(16).as_numpy_iterator()
+    for _ in range(2):
+        (batch,) = batches.as_numpy_iterator()
+        assert [part.tolist() for part in batch] == [part.tolist() for part in expected]
+
+
 def test_metrics_begin_anew_whatever_was_compiled_and_when():
     settings, corpus = Settings(), load_corpus("toy")
     data = preparation.prepare_data(settings, corpus)
