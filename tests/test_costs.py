@@ -85,32 +85,33 @@ for line in sys.argv[1:]:
 """
 SMALL = "--corpus=README.md --tokenizer=char --fill-vocabulary --vocabulary-size=104 --heads=4 "
 SMALL += "--d-model=64 --dff=256 --context-length=64 --batch-size=8 --dropout=0 --model=decoder "
+ONE = SMALL + "--layers=1 "
 CASES = {
     "decoder": SMALL + "1 1",
-    "wide": SMALL + "--d-model=256 --dff=1024 1 1",
-    "long": SMALL + "--context-length=256 1 1",
-    "many tokens": SMALL + "--layers=1 --vocabulary-size=2000 --tie-embeddings 1 1",
-    "dropout": SMALL + "--dropout=0.1 1 1",
-    "gelu": SMALL
+    "wide": ONE + "--d-model=256 --dff=1024 1 1",
+    "long": ONE + "--context-length=256 1 1",
+    "many tokens": ONE + "--vocabulary-size=2000 --tie-embeddings 1 1",
+    "dropout": ONE + "--dropout=0.1 1 1",
+    "gelu": ONE
     + "--d-model=128 --dff=512 --activation=gelu --norm-placement=pre --position=learned 1 1",
-    "encoder": SMALL + "--model=encoder 1 1",
-    "masked": SMALL + "--model=masked 1 1",
+    "encoder": ONE + "--model=encoder 1 1",
+    "masked": ONE + "--model=masked 1 1",
     "pairs": "--corpus=dates --batch-size=16 --dropout=0 1 1",
-    "muon": SMALL + "--optimizer=muon --qk-norm --norm=rms --position=rotary --average=0.9 1 1",
-    "accumulate": SMALL + "--accumulate=2 2 1",
+    "muon": ONE + "--optimizer=muon --qk-norm --norm=rms --position=rotary --average=0.9 1 1",
+    "accumulate": ONE + "--accumulate=2 2 1",
     "data": SMALL + "4 1",
-    "model": SMALL + "2 2",
+    "model": ONE + "2 2",
     "both": SMALL + "--activation=swiglu --tie-embeddings 4 2",
-    "few keys": SMALL + "--num-kv-heads=2 4 4",
-    "does not divide": SMALL + "--vocabulary-size=105 2 2",
+    "few keys": ONE + "--num-kv-heads=2 4 4",
+    "does not divide": ONE + "--vocabulary-size=105 2 2",
     "pairs, model": "--corpus=dates --batch-size=16 --dropout=0 --source-tokenizer=char 4 2",
     "one vocabulary": "--corpus=reverse --d-model=256 --dff=1024 --share-vocabulary "
     "--tie-embeddings 4 2",
-    "few tokens, muon": SMALL + "--d-model=256 --dff=1024 --batch-size=1 --optimizer=muon 1 1",
-    "few tokens, clipped": SMALL + "--d-model=256 --dff=1024 --batch-size=1 --clip-norm=1 1 1",
-    "few tokens, data": SMALL + "--d-model=256 --dff=1024 --batch-size=2 2 1",
-    "few tokens, accumulate": SMALL + "--d-model=256 --dff=1024 --batch-size=2 --accumulate=2 2 1",
-    "muon, model": SMALL + "--optimizer=muon --convolution=both 2 2",
+    "few tokens, muon": ONE + "--d-model=256 --dff=1024 --batch-size=1 --optimizer=muon 1 1",
+    "few tokens, clipped": ONE + "--d-model=256 --dff=1024 --batch-size=1 --clip-norm=1 1 1",
+    "few tokens, data": ONE + "--d-model=256 --dff=1024 --batch-size=2 2 1",
+    "few tokens, accumulate": ONE + "--d-model=256 --dff=1024 --batch-size=2 --accumulate=2 2 1",
+    "muon, model": ONE + "--optimizer=muon --convolution=both 2 2",
 }
 # By how much an estimate may be off, as a share of what is real.
 TOLERANCES = {

@@ -160,15 +160,15 @@ def test_other_models_go_on_as_if_they_had_not_been_killed(model, tmp_path):
         *(of_text if model == "masked" else of_pairs),
         *OTHERS[model],
         *("--layers", 1, "--heads", 2, "--d-model", 16, "--dff", 32, "--dropout", 0.3),
-        *("--steps", 90, "--eval-every", 10, "--batch-size", 8, "--warmup-steps", 5),
+        *("--steps", 50, "--eval-every", 10, "--batch-size", 8, "--warmup-steps", 5),
         *("--average", 0.8, "--jit", "off", "--logs", tmp_path),
     ]
     result = run_script("train.py", *flags, "--run-name", "whole")
     assert result.returncode == 0, result.stderr
     process = start(*flags, "--run-name", "cut")
-    wait_until(lambda: progress(tmp_path / "cut") >= 40, process)
+    wait_until(lambda: progress(tmp_path / "cut") >= 20, process)
     kill(process)
-    assert 40 <= progress(tmp_path / "cut") < 90
+    assert 20 <= progress(tmp_path / "cut") < 50
     result = run_script(PROJECT / "train.py", "--logs", tmp_path, "--resume", "cut", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     for name in ("best.keras", "last.keras"):
@@ -182,7 +182,7 @@ def test_other_models_go_on_as_if_they_had_not_been_killed(model, tmp_path):
 
     if model == "encoder-decoder":
         validation.write_text("abc\tcba\n")
-        result = run_script("train.py", "--logs", tmp_path, "--resume", "cut", "--steps", 99)
+        result = run_script("train.py", "--logs", tmp_path, "--resume", "cut", "--steps", 59)
         assert result.returncode == 2
         assert "other.tsv is not the text that" in result.stderr
 
