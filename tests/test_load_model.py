@@ -1,23 +1,35 @@
 """`cli.load_model`: what is no whole model of this project is refused in one line."""
 
+import shutil
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 
+from data.corpora import TOY_SENTENCES
+from data.tokenizer import WordTokenizer
 from experiments import cli
+from models import EncoderLanguageModel
 from tests.conftest import resave
 
 
-@pytest.fixture
-def saved(model, tmp_path):
-    """The file of a whole model."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The file of a model as the fixture `model` makes it."""
+    keras.utils.set_random_seed(0)
+    model = EncoderLanguageModel(WordTokenizer.from_texts(TOY_SENTENCES), context_length=4)
     model.compile(optimizer="adam", loss="mse")
     model.optimizer.build(model.trainable_variables)
-    path = tmp_path / "whole.keras"
+    path = tmp_path_factory.mktemp("whole") / "whole.keras"
     model.save(path)
     return path
+
+
+@pytest.fixture
+def saved(whole, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copy(whole, tmp_path / "whole.keras")
 
 
 def test_a_saved_model_is_loaded(saved, model):
