@@ -16,17 +16,13 @@ from experiments.settings import FIELDS, Settings
 
 def print_plan(settings: Settings, data: Data, model: models.ZooModel) -> None:
     """Says what is about to be trained, and on what."""
-    known = f"{len(data.tokenizer.pieces):,} {data.tokenizer.pieces_name}"
-    if data.source_tokenizer is not None:
-        of_sources = data.source_tokenizer
-        known = f"{len(of_sources.pieces):,} {of_sources.pieces_name} of sources and {known}"
-        known += " of targets"
+    known = "" if writes_targets(data) else f"{_known(data.tokenizer)} known, "
     training, evaluation = (
         examples.pairs if writes_targets(data) else examples.count
         for examples in (data.training, data.evaluation)
     )
     console.print(
-        f"corpus  {settings.corpus}: {known} known, {training:,} {data.training.unit} to train on, "
+        f"corpus  {settings.corpus}: {known}{training:,} {data.training.unit} to train on, "
         + (
             f"{evaluation:,} to validate on\n"
             if settings.validates
@@ -44,10 +40,16 @@ def writes_targets(data: Data) -> bool:
     return isinstance(data.evaluation, Pairs)
 
 
+def _known(tokenizer):
+    return f"{len(tokenizer.pieces):,} {tokenizer.pieces_name}"
+
+
 def _shapes(settings, data):
-    """What pairs come in: the sizes of batches, what of them is padding, what is left out."""
+    """What pairs come in: their tokens, the sizes of batches, padding, what is left out."""
+    known = "" if data.source_tokenizer is None else f"{_known(data.source_tokenizer)} of sources, "
+    known += f"{_known(data.tokenizer)} of {'targets' if known else 'sources and targets'}"
     shapes = ", ".join(f"{source} x {target}" for _, source, target in data.training.shapes)
-    lines = f"shapes  {shapes} tokens, {data.training.padding:.0%} padding\n"
+    lines = f"known   {known}\nshapes  {shapes} tokens, {data.training.padding:.0%} padding\n"
     parts = {"training": data.training}
     parts |= {"validation": data.evaluation} if settings.validates else {}
     for name, examples in parts.items():

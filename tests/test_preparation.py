@@ -128,14 +128,27 @@ def test_pairs_that_leave_nothing_are_refused(tmp_path, pairs, arguments, messag
         preparation.prepare_data(parsed, load_corpus(str(path)))
 
 
-def test_what_is_too_long_is_said(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("flag", "known"),
+    [
+        ("--no-share-vocabulary", "5 characters of sources, 5 characters of targets"),
+        ("--share-vocabulary", "5 characters of sources and targets"),
+    ],
+)
+def test_what_is_known_of_pairs_and_what_is_too_long_is_said(tmp_path, capsys, flag, known):
     path = tmp_path / "pairs.tsv"
     path.write_text("abcd\tdcba\nab\tba\nba\tab\nabcde\te\n")
-    argv = ["--corpus", str(path), "--tokenizer=char", "--context-length=4"]
+    argv = ["--corpus", str(path), "--tokenizer=char", "--context-length=4", flag]
     parsed, _ = flags.parse_settings([*argv, "--validation-split=0", "--epochs=1"])
     corpus = load_corpus(str(path))
     data = preparation.prepare_data(parsed, corpus)
     reports.print_plan(parsed, data, training.build_model(parsed, corpus, data))
-    printed = capsys.readouterr().out
-    assert "left out 2 pairs of training with a side of more than 3 tokens" in printed
-    assert "5 characters of sources and 5 characters of targets known, 2 pairs to train" in printed
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == [
+        f"corpus  {path}: 2 pairs to train on, none kept for validation",
+        f"known   {known}",
+    ]
+    assert any(
+        line.startswith("left out 2 pairs of training with a side of more than 3 tokens")
+        for line in printed
+    )
