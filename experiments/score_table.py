@@ -67,8 +67,8 @@ _TARGET_COLUMNS = {
     "right": lambda found: f"{found.exact_match:.2%}",
     "wrong": lambda found: f"{found.word_error_rate:.2%}",
     "token errors": lambda found: f"{found.token_error_rate:.2%}",
-    "greedy: wrong": lambda found: f"{found.greedy['word_error_rate']:.2%}",
-    "token errors (greedy)": lambda found: f"{found.greedy['token_error_rate']:.2%}",
+    "wrong, greedy": lambda found: f"{found.greedy['word_error_rate']:.2%}",
+    "token errors, greedy": lambda found: f"{found.greedy['token_error_rate']:.2%}",
 }
 
 
