@@ -41,7 +41,7 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 20, 50)
 
 
-def run_script(*arguments, cwd=PROJECT, timeout=300, **environment):
+def run_script(*arguments, cwd=PROJECT, timeout=120, **environment):
     """Runs `python <arguments>` as a user would, in a process of its own."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
