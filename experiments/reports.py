@@ -46,8 +46,10 @@ def _known(tokenizer):
 
 def _shapes(settings, data):
     """What pairs come in: their tokens, the sizes of batches, padding, what is left out."""
-    known = "" if data.source_tokenizer is None else f"{_known(data.source_tokenizer)} of sources, "
-    known += f"{_known(data.tokenizer)} of {'targets' if known else 'sources and targets'}"
+    if data.source_tokenizer is None:
+        known = f"{_known(data.tokenizer)} of sources and targets"
+    else:
+        known = f"{_known(data.source_tokenizer)} of sources, {_known(data.tokenizer)} of targets"
     shapes = ", ".join(f"{source} x {target}" for _, source, target in data.training.shapes)
     lines = f"known   {known}\nshapes  {shapes} tokens, {data.training.padding:.0%} padding\n"
     parts = {"training": data.training}
